@@ -1,0 +1,50 @@
+# Every chore is one verb: make demo, make test, make check.
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help demo test check chaos chaos-short format clean
+
+help:
+	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
+	@echo "make test     every test, in Python and in JavaScript"
+	@echo "make check    format, lint, types, import floors, deploy checks, migrations"
+	@echo "make chaos    try to lose a notification: real processes, real faults (SEED=1, ONLY=redis)"
+	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
+	@echo "make format   put the code into the house format"
+	@echo "make clean    remove what the verbs above made, the demo's database too"
+
+demo: .venv/site
+	@PORT=$(PORT) exec $(BIN)/python manage.py demo
+
+test: .venv/dev
+	@bash .ci/test
+
+check: .venv/dev
+	@bash .ci/check
+
+SEED ?= 1
+
+chaos: .venv/dev
+	@$(BIN)/python -m tests.chaos --seed $(SEED) $(if $(ONLY),--only "$(ONLY)") $(CHAOS)
+
+chaos-short: .venv/dev
+	@$(BIN)/python -m pytest -m chaos tests/test_chaos.py
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache static_collected
+	rm -f db.sqlite3 db.sqlite3-wal db.sqlite3-shm
+
+# Two stamps, so that a second run installs nothing.
+.venv/site: requirements.txt
+	@PYTHON="$(PYTHON)" sh .ci/venv requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt
+	@PYTHON="$(PYTHON)" sh .ci/venv requirements-dev.txt
+	@touch .venv/site $@

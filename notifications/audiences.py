@@ -1,0 +1,363 @@
+"""Who: audiences, what they resolve to, and which streams a person reads."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import Group as DjangoGroup
+from django.contrib.auth.signals import user_logged_out
+from django.db import models
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from .conf import conf
+from .errors import UnknownGroup, UnknownRecipient, UnknownUser
+from .models import Op
+from .stream.bell import ring_on_commit
+from .stream.names import EVERYONE, STAFF, group_stream, session_mark, user_stream
+from .stream.number import log_database
+from .stream.publish import News, publish
+from .stream.read import Subscription, begin_here, erase, subscribe, told_by_name
+from .wire import Close
+
+
+class Audience:
+    """A set of people. Combine them with `|`, `&` and `-`.
+
+    `Everyone()`, `Staff()` and `Group(...)` alone are shared streams: telling them something
+    costs one row, whatever their size. Everything else is resolved to people when it is sent.
+    """
+
+    def stream(self) -> str | None:
+        """The shared stream of this audience, or None: it is a list of people."""
+        return None
+
+    def people(self) -> models.QuerySet[Any]:
+        """The users in it now. Raises `UnknownRecipient`."""
+        raise NotImplementedError
+
+    def __or__(self, other: Audience) -> Audience:
+        return _Combined("|", operator.or_, self, _checked(other))
+
+    def __and__(self, other: Audience) -> Audience:
+        return _Combined("&", operator.and_, self, _checked(other))
+
+    def __sub__(self, other: Audience) -> Audience:
+        return _Combined("-", lambda a, b: a & ~b, self, _checked(other))
+
+
+def _checked(other: object) -> Audience:
+    if not isinstance(other, Audience):
+        raise UnknownRecipient(other)
+    return other
+
+
+def _users() -> models.QuerySet[Any]:
+    return get_user_model()._default_manager.all()
+
+
+@dataclass(frozen=True)
+class Everyone(Audience):
+    """All people with an account that is not disabled."""
+
+    def stream(self) -> str:
+        return EVERYONE
+
+    def people(self) -> models.QuerySet[Any]:
+        return _users().filter(is_active=True)
+
+    def __str__(self) -> str:
+        return "everyone"
+
+
+@dataclass(frozen=True)
+class Staff(Audience):
+    """People who may enter the Django admin (`is_staff`)."""
+
+    def stream(self) -> str:
+        return STAFF
+
+    def people(self) -> models.QuerySet[Any]:
+        return _users().filter(is_active=True, is_staff=True)
+
+    def __str__(self) -> str:
+        return "staff"
+
+
+@dataclass(frozen=True)
+class Group(Audience):
+    """The members of a Django group, by its name or as the group itself."""
+
+    group: str | DjangoGroup
+
+    def found(self) -> DjangoGroup:
+        """The Django group; raises `UnknownGroup`."""
+        if isinstance(self.group, DjangoGroup) and self.group.pk is not None:
+            return self.group
+        name = str(self.group)
+        group = DjangoGroup.objects.filter(name=name).first()
+        if group is None:
+            raise UnknownGroup(name, DjangoGroup.objects.values_list("name", flat=True)[:1_000])
+        return group
+
+    def stream(self) -> str:
+        return group_stream(self.found().pk)
+
+    def people(self) -> models.QuerySet[Any]:
+        return _users().filter(is_active=True, groups=self.found())
+
+    def __str__(self) -> str:
+        return f'group "{self.group}"'
+
+
+class Users(Audience):
+    """Chosen people: a queryset of users, or users, or their primary keys."""
+
+    def __init__(self, users: Iterable[Any]) -> None:
+        self._users = users
+
+    @classmethod
+    def named(cls, *usernames: str) -> Users:
+        """People by what they log in with; raises `UnknownUser` for a name nobody has."""
+        model = get_user_model()
+        field = model.USERNAME_FIELD
+        found = _users().filter(**{f"{field}__in": usernames})
+        known = {getattr(user, field): user for user in found}
+        for name in usernames:
+            if name not in known:
+                names = _users().values_list(field, flat=True)[:1_000]
+                raise UnknownUser(name, map(str, names))
+        return cls(list(known.values()))
+
+    def people(self) -> models.QuerySet[Any]:
+        if isinstance(self._users, models.QuerySet):
+            if not issubclass(self._users.model, get_user_model()):
+                raise UnknownRecipient(self._users.model.__name__)
+            return self._users
+        users = list(self._users)
+        keys = [pk_of(user) if isinstance(user, models.Model) else user for user in users]
+        try:
+            found = _users().filter(pk__in=keys)
+            missing = {str(key) for key in keys} - {
+                str(pk) for pk in found.values_list("pk", flat=True)
+            }
+        except (TypeError, ValueError) as error:
+            raise UnknownRecipient(keys) from error
+        if missing:
+            raise UnknownRecipient(", ".join(sorted(missing)[:10]))
+        return found
+
+    def __str__(self) -> str:
+        return "chosen users"
+
+
+class _Combined(Audience):
+    def __init__(
+        self,
+        sign: str,
+        combine: Callable[[models.Q, models.Q], models.Q],
+        left: Audience,
+        right: Audience,
+    ) -> None:
+        self.sign, self.combine, self.left, self.right = sign, combine, left, right
+
+    def people(self) -> models.QuerySet[Any]:
+        left, right = (
+            models.Q(pk__in=side.people().order_by().values("pk"))
+            for side in (self.left, self.right)
+        )
+        return _users().filter(self.combine(left, right))
+
+    def __str__(self) -> str:
+        return f"({self.left} {self.sign} {self.right})"
+
+
+# --- Resolving ---------------------------------------------------------------------------
+
+
+def pk_of(user: object) -> Any:
+    """The key of a saved user; raises `UnknownRecipient` for anything else."""
+    if isinstance(user, AnonymousUser):
+        raise UnknownRecipient("AnonymousUser")
+    if not isinstance(user, get_user_model()):
+        raise UnknownRecipient(user)
+    if user.pk is None:
+        raise UnknownRecipient(f"{user} (not saved)")
+    return user.pk
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Where a notification goes: one shared stream, or these people."""
+
+    stream: str | None
+    person_ids: list[Any]
+
+
+def resolve(to: object) -> Recipients:
+    """Where `to` leads. Each person once. Raises `UnknownRecipient`.
+
+    Named users cost no query; an audience that is not one shared stream costs one.
+    """
+    if isinstance(to, Audience):
+        stream = to.stream()
+        if stream is not None:
+            return Recipients(stream, [])
+        return Recipients(None, _pks(to))
+    if isinstance(to, models.QuerySet):
+        return Recipients(None, _pks(Users(to)))
+    if isinstance(to, list | tuple | set | frozenset):
+        ids: dict[Any, None] = {}
+        for one in to:
+            if isinstance(one, Audience):
+                ids |= dict.fromkeys(_pks(one))
+            else:
+                ids[pk_of(one)] = None
+        return Recipients(None, list(ids))
+    return Recipients(None, [pk_of(to)])
+
+
+def _pks(audience: Audience) -> list[Any]:
+    people = audience.people()
+    return list(dict.fromkeys(people.values_list("pk", flat=True).iterator(chunk_size=5_000)))
+
+
+def streams_of(user: Any) -> list[str]:
+    """The shared streams that a person reads: those of the audiences they belong to now."""
+    streams = [EVERYONE]
+    if getattr(user, "is_staff", False):
+        streams.append(STAFF)
+    if hasattr(user, "groups"):
+        streams += [group_stream(pk) for pk in user.groups.values_list("pk", flat=True)]
+    return streams
+
+
+# --- Whose session this is ---------------------------------------------------------------
+
+
+def authenticate(key: str) -> Subscription | Close:
+    """The streams of whom the session belongs to, or the code that refuses them. In a thread.
+
+    It only reads. Channels' own look-up flushes a session whose hash was made with an older
+    SECRET_KEY, and so logs people out of the site.
+    """
+    session = conf.session_engine.SessionStore(key)
+    path = session.get(BACKEND_SESSION_KEY)
+    if path not in conf.authentication_backends or SESSION_KEY not in session:
+        return Close.LOGIN_REQUIRED
+    model = get_user_model()
+    person_id = model._meta.pk.to_python(session[SESSION_KEY])
+    user = load_backend(path).get_user(person_id)
+    if user is None:
+        disabled = model._base_manager.filter(pk=person_id, is_active=False).exists()
+        return Close.ACCOUNT_DISABLED if disabled else Close.LOGIN_REQUIRED
+    if hasattr(user, "get_session_auth_hash"):
+        known = session.get(HASH_SESSION_KEY, "")
+        hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+        if not any(constant_time_compare(known, one) for one in hashes):
+            return Close.LOGIN_REQUIRED
+    return subscribe(user.pk, streams_of(user), getattr(user, "date_joined", None))
+
+
+def ended_sessions(keys: Iterable[str]) -> set[str]:
+    """Those of these sessions that are over: expired or deleted. One query, in a thread.
+
+    Where sessions are not in the database, nothing is said: each is looked at by itself, every
+    `session_check` seconds.
+    """
+    store = conf.session_engine.SessionStore
+    if not hasattr(store, "get_model_class"):
+        return set()
+    keys = set(keys)
+    live = store.get_model_class().objects.filter(
+        session_key__in=keys, expire_date__gt=timezone.now()
+    )
+    return keys - set(live.values_list("session_key", flat=True))
+
+
+# --- People come, change and go ----------------------------------------------------------
+
+_BEFORE = "_notifications_before"
+_TOLD = "_notifications_told"
+_ACCOUNT = {"is_active", "is_staff", "password"}
+"""Fields of a user that decide which sockets may stay, and what they read."""
+
+
+def watch_people() -> None:
+    """Hear of changes of people's accounts, audiences and sessions; called at start.
+
+    A shared stream begins for a person where they join its audience. Who is in it already, and
+    was never seen, reads it from when they joined the site. Open sockets are told to look again.
+    """
+    model = get_user_model()
+    if hasattr(model, "groups"):
+        m2m_changed.connect(_groups_changed, sender=model.groups.through)
+    pre_save.connect(_before_save, sender=model)
+    post_save.connect(_account_saved, sender=model)
+    pre_delete.connect(_before_delete, sender=model)
+    post_delete.connect(_account_deleted, sender=model)
+    user_logged_out.connect(_logged_out)
+
+
+def _groups_changed(
+    instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **_: Any
+) -> None:
+    if action == "pre_clear":
+        members = instance.user_set.values_list("pk", flat=True) if reverse else [instance.pk]
+        _access_changed(members, using)
+    if action not in ("post_add", "post_remove") or not pk_set:
+        return
+    people, groups = (pk_set, [instance.pk]) if reverse else ([instance.pk], pk_set)
+    if action == "post_add":
+        for group_id in sorted(groups):
+            begin_here(sorted(people), group_stream(group_id), using)
+    _access_changed(people, using)
+
+
+def _before_save(instance: Any, raw: bool, using: str, update_fields: Any = None, **_: Any) -> None:
+    fields = _ACCOUNT & {field.name for field in instance._meta.concrete_fields}
+    if raw or instance._state.adding or (update_fields and not fields & set(update_fields)):
+        return
+    row = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+    setattr(instance, _BEFORE, row.values(*fields).first())
+
+
+def _account_saved(instance: Any, using: str, **_: Any) -> None:
+    before = instance.__dict__.pop(_BEFORE, None)
+    if before is None or all(getattr(instance, name) == value for name, value in before.items()):
+        return
+    if before.get("is_staff") is False and instance.is_staff:
+        begin_here([instance.pk], STAFF, using)
+    _access_changed([instance.pk], using)
+
+
+def _before_delete(instance: Any, using: str, **_: Any) -> None:
+    setattr(instance, _TOLD, told_by_name(instance.pk, using))
+
+
+def _account_deleted(instance: Any, using: str, **_: Any) -> None:
+    erase(instance.pk, instance.__dict__.pop(_TOLD, []), using)
+    ring_on_commit([user_stream(instance.pk)], using)
+
+
+def _logged_out(request: Any, user: Any, **_: Any) -> None:
+    key = getattr(getattr(request, "session", None), "session_key", None)
+    if key and user is not None and user.pk is not None:
+        _access_changed([user.pk], log_database(), {"logout": session_mark(key)})
+
+
+def _access_changed(people: Iterable[Any], using: str, arg: dict[str, str] | None = None) -> None:
+    """Tell the hubs, in the log: so it reaches every process, with a channel layer or without."""
+    publish((News.for_person(Op.ACCESS, person_id, arg=arg) for person_id in people), using)

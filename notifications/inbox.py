@@ -1,0 +1,469 @@
+"""One person's inbox: what is in it, what is unread, and what they do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import FilteredRelation, Q
+from django.utils import timezone, translation
+
+from .audiences import pk_of, streams_of
+from .conf import conf
+from .errors import BadCursor, BadFrame, BadRequest, NotYours, UnknownAction, UnknownView
+from .models import Notification, Op, Pending, Posting, Reader, Receipt, described
+from .notices import render
+from .signals import inbox_changed
+from .stream.number import is_due, log_database, number
+from .stream.publish import News, publish
+from .stream.read import Subscription, read_counts, read_heads, subscribe
+from .wire import Counts, Cursor
+
+ALL, UNREAD, ARCHIVED = VIEWS = ("all", "unread", "archived")
+
+ACTIONS = {
+    "seen": Op.SEEN,
+    "read": Op.READ,
+    "unread": Op.UNREAD,
+    "archive": Op.ARCHIVED,
+    "unarchive": Op.UNARCHIVED,
+    "read_all": Op.READ_ALL,
+}
+
+PAGE_LIMIT = 100
+LOCK_PATIENCE = 1.0
+"""Seconds that a page waits to number what is pending, before it shows it unnumbered."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A notification in somebody's inbox, in their language. `seq` is None while pending."""
+
+    id: int
+    kind: str
+    level: str
+    title: str
+    body: str
+    url: str
+    actor: dict[str, Any] | None
+    target: dict[str, Any] | None
+    created: datetime
+    expires: datetime | None
+    data: dict[str, Any]
+    stream: str
+    seq: int | None
+    unread: bool
+    archived: bool
+    lang: str
+
+    def as_json(self) -> dict[str, Any]:
+        return self.__dict__ | {
+            "created": self.created.isoformat(),
+            "expires": self.expires and self.expires.isoformat(),
+        }
+
+
+@dataclass(frozen=True)
+class Page:
+    """Items, newest first; `before` leads to the next page. `counts.at` was taken before them."""
+
+    items: list[Item]
+    before: str | None
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where a notification stands for the person."""
+
+    created: datetime
+    id: int
+    notification: Notification
+    stream: str
+    seq: int | None
+    receipt: Receipt | None
+
+    def unread(self, read_seq: int) -> bool:
+        return _is_unread(self.receipt.read if self.receipt else None, self.seq, read_seq)
+
+
+def _is_unread(read: bool | None, seq: int | None, read_seq: int) -> bool:
+    """What the person said of this one decides; else their watermark. What is pending is unread."""
+    if read is not None:
+        return not read
+    return seq is None or seq > read_seq
+
+
+class Inbox:
+    """The inbox of one person, of the streams in `subscription`."""
+
+    def __init__(self, subscription: Subscription, language: str | None = None) -> None:
+        self.subscription = subscription
+        self.person_id = subscription.person_id
+        self.language = language or translation.get_language() or conf.language
+
+    # --- Reading ---
+
+    def number(self) -> None:
+        """Give numbers to what is pending, if no transaction is open and nobody is in the way.
+
+        For pages that are the reader's own. Never raises; waits a second at most.
+        """
+        number(self.subscription.streams, patience=LOCK_PATIENCE)
+
+    def counts(self) -> Counts:
+        """Unseen and unread, with the positions at which they are true. One statement."""
+        return read_counts([self.subscription])[self.person_id]
+
+    def page(self, view: str = ALL, before: str | None = None, limit: int = 25) -> Page:
+        """A page of the inbox, newest first.
+
+        `before` is the token of the page before it. Raises `UnknownView`, `BadRequest`.
+        """
+        if view not in VIEWS:
+            raise UnknownView(view, VIEWS)
+        limit = max(1, min(limit, PAGE_LIMIT))
+        position = None if before is None else _parse_position(before)
+        counts = self.counts()
+        read_seqs = self._read_seqs()
+        rows = [
+            *self._personal(view, position, limit + 1, read_seqs),
+            *self._shared(view, position, limit + 1, read_seqs),
+            *self._pending(view, position, limit + 1),
+        ]
+        rows = sorted({row.id: row for row in rows}.values(), key=_position, reverse=True)
+        shown = rows[:limit]
+        more = _position_token(shown[-1]) if len(rows) > limit else None
+        rendered = render((row.notification for row in shown), self.language)
+        items = [self._item(row, rendered[row.id], read_seqs) for row in shown]
+        return Page(items, more, counts)
+
+    def unread(self, limit: int = PAGE_LIMIT) -> list[Item]:
+        """What is unread, newest first."""
+        return self.page(UNREAD, limit=limit).items
+
+    def url_of(self, id: int) -> str:
+        """Where a notification of this inbox leads; empty if nowhere, or if it is not in it."""
+        mine = Q(receipts__person=self.person_id) | Q(audience__in=list(self.subscription.shared))
+        found = Notification.objects.using(log_database()).filter(mine, pk=id).distinct()
+        rendered = render(found, self.language)
+        return str(rendered[id]["url"]) if id in rendered else ""
+
+    def _read_seqs(self) -> dict[str, int]:
+        readers = Reader.objects.using(log_database()).filter(
+            person_id=self.person_id, stream__in=self.subscription.streams
+        )
+        return dict(readers.values_list("stream", "read_seq"))
+
+    def _personal(
+        self, view: str, position: tuple[datetime, int] | None, limit: int, seqs: dict[str, int]
+    ) -> Iterable[_Row]:
+        own = self.subscription.own
+        rows = (
+            Receipt.objects.using(log_database())
+            .select_related("notification")
+            .filter(
+                _live("notification__"), _before(position), person_id=self.person_id, named=True
+            )
+            .filter(Q(seq__isnull=False) | Q(created__lte=timezone.now()))  # due by now
+            .filter(archived_at__isnull=view != ARCHIVED)
+        )
+        if view == UNREAD:
+            rows = rows.filter(
+                Q(read=False) | Q(read=None, seq=None) | Q(read=None, seq__gt=seqs.get(own, 0))
+            )
+        for row in rows.order_by("-created", "-notification_id")[:limit]:
+            yield _Row(row.created, row.notification_id, row.notification, own, row.seq, row)
+
+    def _shared(
+        self, view: str, position: tuple[datetime, int] | None, limit: int, seqs: dict[str, int]
+    ) -> Iterable[_Row]:
+        mine = Q(notification__receipts__person=self.person_id)
+        rows = (
+            Posting.objects.using(log_database())
+            .select_related("notification")
+            .annotate(mine=FilteredRelation("notification__receipts", condition=mine))
+            .filter(_live("notification__"), _before(position))
+            .filter(mine__archived_at__isnull=view != ARCHIVED)
+        )
+        theirs, unread = Q(pk__in=[]), Q(mine__read=False)
+        for stream, begin in self.subscription.shared.items():
+            theirs |= Q(stream=stream, seq__gt=begin)
+            unread |= Q(stream=stream, seq__gt=seqs.get(stream, 0), mine__read=None)
+        rows = rows.filter(theirs)
+        if view == UNREAD:
+            rows = rows.filter(unread)
+        page = list(rows.order_by("-created", "-notification_id")[:limit])
+        receipts = self._receipts(row.notification_id for row in page)
+        for row in page:
+            receipt = receipts.get(row.notification_id)
+            yield _Row(
+                row.created, row.notification_id, row.notification, row.stream, row.seq, receipt
+            )
+
+    def _pending(
+        self, view: str, position: tuple[datetime, int] | None, limit: int
+    ) -> Iterable[_Row]:
+        """What was told to a shared audience and has no number yet: newest, and unread."""
+        if view == ARCHIVED:
+            return
+        waiting = (
+            Pending.objects.using(log_database())
+            .filter(is_due(), op=Op.CREATED, stream__in=list(self.subscription.shared))
+            .values_list("notification_id", "stream")
+        )
+        streams = dict(waiting.order_by("-id")[:limit])
+        if not streams:
+            return
+        receipts = self._receipts(streams)
+        found = Notification.objects.using(log_database()).filter(_live(), pk__in=streams)
+        for one in found:
+            row = _Row(one.created, one.pk, one, streams[one.pk], None, receipts.get(one.pk))
+            if position is not None and _position(row) >= position:
+                continue
+            if (row.receipt and row.receipt.archived_at) or (view == UNREAD and not row.unread(0)):
+                continue
+            yield row
+
+    def _receipts(self, ids: Iterable[int]) -> dict[int, Receipt]:
+        receipts = Receipt.objects.using(log_database()).filter(
+            person_id=self.person_id, notification_id__in=list(ids)
+        )
+        return {receipt.notification_id: receipt for receipt in receipts}
+
+    def _item(self, row: _Row, rendered: dict[str, Any], seqs: dict[str, int]) -> Item:
+        one = row.notification
+        return Item(
+            id=one.pk,
+            kind=one.kind,
+            level=one.level_word,
+            title=rendered["title"],
+            body=rendered["body"],
+            url=rendered["url"],
+            actor=described(one.actor_name, one.actor_ref),
+            target=described(one.target_name, one.target_ref),
+            created=one.created,
+            expires=one.expires,
+            data=one.data,
+            stream=self.subscription.key(row.stream),
+            seq=row.seq,
+            unread=row.unread(seqs.get(row.stream, 0)),
+            archived=bool(row.receipt and row.receipt.archived_at),
+            lang=self.language if one.kind else "",
+        )
+
+    # --- Acting ---
+
+    def act(self, action: str, ids: Iterable[int] | None = None, upto: Cursor | None = None) -> int:
+        """Do one of `ACTIONS` to the notifications `ids`, or to all `upto` a cursor.
+
+        Returns how many it changed (100 for "more than 99" with `upto`). Raises
+        `UnknownAction`, `BadFrame`, `BadCursor`, and `NotYours` when one of the ids is not in
+        this inbox; then nothing was changed.
+        """
+        if action not in ACTIONS:
+            raise UnknownAction(action, ACTIONS)
+        if upto is not None and action in ("read_all", "seen"):
+            return self._move(ACTIONS[action], upto)
+        if action == "read_all":
+            raise BadFrame("read_all needs upto: the cursor of what was on the screen.")
+        if ids is None or upto is not None:
+            raise BadFrame(f"{action} needs ids: a list of notifications.")
+        return self._change(ACTIONS[action], sorted(set(ids)))
+
+    def mark_read(self, ids: Iterable[int] | None = None, upto: Cursor | None = None) -> int:
+        """Mark these as read, or all up to a cursor (`counts().at`)."""
+        return self.act("read" if upto is None else "read_all", ids, upto)
+
+    def mark_unread(self, ids: Iterable[int]) -> int:
+        return self.act("unread", ids)
+
+    def mark_seen(self, ids: Iterable[int] | None = None, upto: Cursor | None = None) -> int:
+        return self.act("seen", ids, upto)
+
+    def archive(self, ids: Iterable[int]) -> int:
+        return self.act("archive", ids)
+
+    def unarchive(self, ids: Iterable[int]) -> int:
+        return self.act("unarchive", ids)
+
+    def _change(self, op: Op, ids: list[int]) -> int:
+        if len(ids) > conf.ids_limit:
+            raise BadFrame(f"at most {conf.ids_limit} notifications in one action.")
+        using = log_database()
+        with transaction.atomic(using=using, savepoint=False):
+            self._lock([self.subscription.own])
+            read_seqs = self._read_seqs()
+            receipts = self._receipts_to_change(ids)
+            now = timezone.now()
+            changed = []
+            for receipt in receipts:
+                stream = receipt.notification.audience or self.subscription.own
+                if _apply(op, receipt, read_seqs.get(stream, 0), now):
+                    changed.append(receipt)
+            Receipt.objects.using(using).bulk_update(
+                changed, ["seen", "read", "read_at", "archived_at"]
+            )
+            changed_ids = [receipt.notification_id for receipt in changed]
+            self._publish(op, {"ids": changed_ids}, changed_ids)
+        return len(changed)
+
+    def _receipts_to_change(self, ids: list[int]) -> list[Receipt]:
+        """The person's receipts of `ids`, locked in order of id; made for shared notifications."""
+        using = log_database()
+        shared = self.subscription.shared
+        mine = (
+            Receipt.objects.using(using)
+            .filter(person_id=self.person_id, notification_id__in=ids)
+            .filter(Q(named=True) | Q(notification__audience__in=list(shared)))
+            .select_related("notification")
+            .order_by("pk")
+        )
+        missing = set(ids) - set(mine.values_list("notification_id", flat=True))
+        if missing:
+            candidates = Notification.objects.using(using).filter(
+                pk__in=missing, audience__in=list(shared), created__lte=timezone.now()
+            )
+            new = []
+            for one in candidates.select_related("posting"):
+                posting = getattr(one, "posting", None)
+                if posting is None or posting.seq > shared[one.audience]:
+                    new.append(
+                        Receipt(
+                            person_id=self.person_id,
+                            notification=one,
+                            named=False,
+                            seq=posting and posting.seq,
+                            created=one.created,
+                        )
+                    )
+            missing -= {receipt.notification_id for receipt in new}
+            if missing:
+                raise NotYours(sorted(missing))
+            Receipt.objects.using(using).bulk_create(new, ignore_conflicts=True)
+        return list(mine.select_for_update(of=("self",)))
+
+    def _move(self, op: Op, upto: Cursor) -> int:
+        using = log_database()
+        with transaction.atomic(using=using, savepoint=False):
+            self._lock(self.subscription.streams)
+            heads = read_heads(self.subscription.streams)
+            at = self.subscription.cursor(heads.epoch, heads.head)
+            if upto.epoch != at.epoch:
+                raise BadCursor(upto)
+            before = self.counts()
+            seqs = {
+                name: min(seq, heads.head.get(name, 0))
+                for name, seq in self.subscription.seqs(upto).items()
+            }
+            readers = Reader.objects.using(using).filter(person_id=self.person_id)
+            for name, seq in seqs.items():
+                reader = readers.filter(stream=name)
+                reader.filter(seen_seq__lt=seq).update(seen_seq=seq)
+                if op == Op.READ_ALL:
+                    reader.filter(read_seq__lt=seq).update(read_seq=seq)
+                    # What was kept unread one by one is read now too.
+                    Receipt.objects.using(using).filter(
+                        person_id=self.person_id,
+                        read=False,
+                        seq__lte=seq,
+                        notification__audience="" if name == self.subscription.own else name,
+                    ).update(read=None)
+            after = self.counts()
+            changed = before.unread - after.unread
+            if op == Op.SEEN:
+                changed = before.unseen - after.unseen
+            positions = {self.subscription.key(name): seq for name, seq in seqs.items()}
+            self._publish(op, {"upto": positions}, [])
+        return changed
+
+    def _lock(self, streams: list[str]) -> None:
+        """Actions of one person come one after the other."""
+        list(
+            Reader.objects.using(log_database())
+            .filter(person_id=self.person_id, stream__in=streams)
+            .order_by("stream")
+            .select_for_update()
+        )
+
+    def _publish(self, op: Op, arg: dict[str, Any], ids: list[int]) -> None:
+        if arg.get("ids") == []:
+            return
+        using = log_database()
+        publish([News.for_person(op, self.person_id, arg=arg)], using)
+        if inbox_changed.has_listeners():
+
+            def tell() -> None:
+                inbox_changed.send(None, person_id=self.person_id, action=op.value, ids=ids)
+
+            transaction.on_commit(tell, using=using, robust=True)
+
+
+def inbox_of(user: Any, language: str | None = None) -> Inbox:
+    """The inbox of a user; raises `UnknownRecipient` for anybody who is not one."""
+    person_id = pk_of(user)
+    subscription = subscribe(person_id, streams_of(user), getattr(user, "date_joined", None))
+    return Inbox(subscription, language)
+
+
+def _apply(op: Op, receipt: Receipt, read_seq: int, now: datetime) -> bool:
+    """Change a receipt; False if it was so before."""
+    unread = _is_unread(receipt.read, receipt.seq, read_seq)
+    match op:
+        case Op.SEEN if not receipt.seen:
+            receipt.seen = True
+        case Op.READ if unread:
+            receipt.read, receipt.read_at, receipt.seen = True, now, True
+        case Op.UNREAD if not unread:
+            receipt.read, receipt.read_at, receipt.seen = False, None, True
+        case Op.ARCHIVED if receipt.archived_at is None:
+            receipt.archived_at, receipt.seen = now, True
+        case Op.UNARCHIVED if receipt.archived_at is not None:
+            receipt.archived_at = None
+        case _:
+            return False
+    return True
+
+
+def _live(prefix: str = "") -> Q:
+    """Neither recalled nor expired."""
+    expires = Q(**{f"{prefix}expires": None}) | Q(**{f"{prefix}expires__gt": timezone.now()})
+    return Q(**{f"{prefix}recalled_at": None}) & expires
+
+
+# --- The place on a page ---------------------------------------------------------------
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _position(row: _Row) -> tuple[datetime, int]:
+    return row.created, row.id
+
+
+def _position_token(row: _Row) -> str:
+    created = row.created if row.created.tzinfo else row.created.replace(tzinfo=UTC)
+    return f"{(created - _EPOCH) // timedelta(microseconds=1)}-{row.id}"
+
+
+def _parse_position(token: str) -> tuple[datetime, int]:
+    try:
+        moment, _dash, id = token.partition("-")
+        created = _EPOCH + timedelta(microseconds=int(moment))
+        number = int(id)
+        if not 0 < number < 2**63:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise BadRequest(f"bad page {token[:40]!r}: expected the token of a page.") from None
+    if timezone.is_naive(timezone.now()):
+        created = created.replace(tzinfo=None)
+    return created, number
+
+
+def _before(position: tuple[datetime, int] | None) -> Q:
+    if position is None:
+        return Q()
+    created, id = position
+    return Q(created__lte=created) & (Q(created__lt=created) | Q(notification_id__lt=id))

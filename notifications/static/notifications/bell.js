@@ -1,0 +1,168 @@
+// <notification-bell>: the server's link becomes a button. show.js has what opens and pops up.
+
+let bells = 0;
+
+export class NotificationBell extends HTMLElement {
+  static page;
+  #panel;
+  #news;
+  #shown = null;
+  #lost = null;
+
+  connectedCallback() {
+    if (!this.showPopover) return;
+    this.tabs = NotificationBell.page.tabs;
+    this.config = NotificationBell.page.config;
+    this.button = this.querySelector("button.nb-btn") ?? this.#upgrade();
+    this.popup = this.querySelector(".nb-pop");
+    this.popup.ontoggle = ({ newState }) => this.#toggled(newState === "open");
+    this.button.onpointerenter = this.button.onfocus = () => this.#open();
+    this.tabs.listeners.add(this);
+    this.stated(this.tabs);
+    this.#count();
+  }
+
+  disconnectedCallback() {
+    this.tabs?.listeners.delete(this);
+    this.#panel?.then((panel) => panel.close());
+  }
+
+  get notifications() {
+    return Object.freeze(this.tabs.inbox.list());
+  }
+
+  open() {
+    this.popup.showPopover({ source: this.button });
+  }
+
+  close() {
+    this.popup.hidePopover();
+  }
+
+  refresh() {
+    return this.tabs.load();
+  }
+
+  markAllRead() {
+    return this.tabs.act("read_all", { upto: { ...this.tabs.inbox.cursor } });
+  }
+
+  /** Dispatch `notify:type`; false when somebody prevented it. */
+  fire(type, detail, cancelable = false) {
+    const init = { detail, cancelable, bubbles: true, composed: true };
+    return this.dispatchEvent(new CustomEvent(`notify:${type}`, init));
+  }
+
+  speak(text, role = "status") {
+    if (document.ariaNotify && document.querySelector("dialog:modal")) document.ariaNotify(text);
+    const region = this.querySelector(`[role=${role}]`);
+    if (this.tabs.state === "signedout") text = "";
+    region.textContent = region.textContent === text ? `${text}\u00a0` : text;
+  }
+
+  changed({ created, counts, missed }) {
+    const { inbox } = this.tabs;
+    const news = created.filter((notification) => {
+      const wanted = this.fire("receive", { notification }, true);
+      if (!wanted) inbox.rows.delete(notification.id);
+      return wanted;
+    });
+    if (counts) this.#count();
+    if (missed) this.fire("sync", { missed });
+    this.#panel?.then((panel) => panel.changed(news));
+    if (news.length && this === document.querySelector("notification-bell"))
+      this.#news ??= this.#later("News");
+    this.#news?.then((it) => it.changed(news));
+  }
+
+  heard(message) {
+    this.#news?.then((it) => it.heard(message));
+  }
+
+  failed({ status }) {
+    this.fire("error", { status });
+  }
+
+  stated({ state, retryAt }) {
+    const { strings } = this.config;
+    this.setAttribute("state", state);
+    this.fire("state", { state, retryIn: Math.max(0, retryAt - Date.now()) });
+    this.#panel?.then((panel) => panel.render());
+    // A line that flaps is not worth a word.
+    if (state === "live") {
+      clearTimeout(this.#lost);
+      if (this.#lost === 0) this.speak(strings.back);
+      this.#lost = null;
+    } else if (state === "signedout") {
+      this.speak("");
+      this.speak("", "alert");
+    } else if (/^(rec|off)/.test(state))
+      this.#lost ??= setTimeout(() => {
+        this.#lost = 0;
+        this.speak(strings.lost);
+      }, 5000);
+  }
+
+  #upgrade() {
+    const link = this.querySelector("a.nb-btn");
+    const button = document.createElement("button");
+    this.append(this.querySelector("[data-nb=panel]").content.cloneNode(true));
+    const popup = this.querySelector(".nb-pop");
+    const title = popup.querySelector("h2");
+    popup.id = `nb-pop-${++bells}`;
+    title.id = `${popup.id}-title`;
+    const attributes = {
+      type: "button",
+      class: link.className,
+      popovertarget: popup.id,
+      "aria-haspopup": "dialog",
+      "aria-expanded": false,
+      "aria-controls": popup.id,
+    };
+    for (const name in attributes) button.setAttribute(name, attributes[name]);
+    popup.setAttribute("aria-labelledby", title.id);
+    button.append(...link.childNodes);
+    const focused = link === document.activeElement;
+    link.replaceWith(button);
+    if (focused) button.focus();
+    return button;
+  }
+
+  #open() {
+    return (this.#panel ??= this.#later("Panel"));
+  }
+
+  async #later(name) {
+    const parts = await NotificationBell.page.load("show");
+    return new parts[name](this);
+  }
+
+  async #toggled(open) {
+    this.toggleAttribute("open", open);
+    this.button.ariaExpanded = open;
+    this.fire(open ? "open" : "close");
+    (await this.#open())[open ? "open" : "close"]();
+  }
+
+  #count() {
+    const { strings } = this.config;
+    const { unread, unseen } = this.tabs.inbox;
+    const max = this.getAttribute("max") ?? 99;
+    const text = (number) => (number > max ? `${max}+` : `${number || ""}`);
+    const count = this.getAttribute("badge") === "unread" ? unread : unseen;
+    const find = (name) => this.button.querySelector(name);
+    find(".nb-badge").textContent = text(count);
+    find(".nb-name").textContent = unread
+      ? strings.unread.replace("%s", text(unread))
+      : strings.title;
+    this.toggleAttribute("unread", unread > 0);
+    this.setAttribute("count", count);
+    if (this.hasAttribute("title-badge")) {
+      const name = document.title.replace(/^\(\d+\+?\) /, "");
+      document.title = count ? `(${text(count)}) ${name}` : name;
+    }
+    const previous = this.#shown;
+    this.#shown = count;
+    if (previous !== null && previous !== count) this.fire("count", { count, previous });
+  }
+}

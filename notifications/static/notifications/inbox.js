@@ -1,0 +1,170 @@
+// One inbox as pure state, the only place that knows what an entry changes.
+
+const KEPT = 100;
+
+const newest = (a, b) => Date.parse(b.created) - Date.parse(a.created) || b.id - a.id;
+
+export const behind = (cursor, heads) =>
+  Object.keys(heads).some((key) =>
+    key === "epoch" ? cursor[key] !== heads[key] : (cursor[key] ?? 0) < heads[key],
+  );
+
+export class Inbox {
+  #log; // applied while a list is on its way
+  #token = 0;
+  #goal; // the heads when the server said "resume"
+  #missed;
+  #ahead; // [stream, seq] that `base` does not count
+  #offset = 0; // of the server's clock
+
+  constructor({ cursor, counts, now = Date.now, kept = KEPT }) {
+    Object.assign(this, { now, kept });
+    this.clear();
+    this.cursor = cursor && { ...cursor };
+    this.base = counts ?? this.base;
+  }
+
+  clear() {
+    this.rows = new Map();
+    this.loaded = false;
+    this.base = { unseen: 0, unread: 0 };
+    this.cursor = this.#log = this.#goal = null;
+    this.#ahead = [];
+    this.#token++;
+  }
+
+  get unseen() {
+    return Math.min(this.base.unseen + this.#ahead.length, KEPT);
+  }
+
+  get unread() {
+    return Math.min(this.base.unread + this.#ahead.length, KEPT);
+  }
+
+  /** As a frame, for a tab that joins late. */
+  get counts() {
+    return { type: "counts", at: this.cursor, unseen: this.unseen, unread: this.unread };
+  }
+
+  list() {
+    const now = this.now() + this.#offset;
+    return [...this.rows.values()]
+      .filter((row) => !row.archived && !(Date.parse(row.expires) <= now))
+      .sort(newest);
+  }
+
+  /** Returns what is new, how many of it were missed, and whether to sync or to reload. */
+  apply(frame) {
+    const change = { created: [], missed: 0, counts: false, sync: false, reload: false };
+    const { unseen, unread } = this;
+    this[`_${frame.type}`]?.(frame, change);
+    change.counts = unseen !== this.unseen || unread !== this.unread;
+    return change;
+  }
+
+  _welcome({ mode, cursor, counts, server_time }, change) {
+    this.#offset = Date.parse(server_time) - this.now();
+    if (mode !== "reset" && this.cursor) {
+      change.sync = behind(this.cursor, cursor);
+      this.#goal = change.sync && cursor;
+      this.#missed = 0;
+    } else {
+      this._reset({ cursor }, change);
+      change.reload = this.loaded || !!this.#log;
+    }
+    this._counts(counts);
+  }
+
+  _items({ stream, prev, seq, items }, change) {
+    const { cursor, base } = this;
+    const held = cursor?.[stream] ?? 0;
+    if (seq <= held) return;
+    change.sync = !cursor || prev > held;
+    if (change.sync) return;
+    // A frame that begins before our position holds all that follows it.
+    for (const entry of items) {
+      if (entry.seq <= held) continue;
+      this.#log?.push([stream, entry]);
+      this.#change(stream, entry, change);
+      if (entry.op !== "created") continue;
+      if (entry.seq > (base.at?.[stream] ?? 0)) this.#ahead.push([stream, entry.seq]);
+      if (entry.seq <= (this.#goal?.[stream] ?? 0)) this.#missed++;
+    }
+    this.#ahead = this.#ahead.slice(-KEPT);
+    cursor[stream] = seq;
+    if (!this.#goal || behind(cursor, this.#goal)) return;
+    change.missed = this.#missed;
+    this.#goal = null;
+  }
+
+  _counts({ at, unseen, unread }) {
+    // Answers overtake each other.
+    const held = this.base.at ?? {};
+    if (held.epoch === at.epoch && Object.keys(held).some((key) => at[key] < held[key])) return;
+    this.base = { at, unseen, unread };
+    this.#ahead = this.#ahead.filter(([stream, seq]) => seq > (at[stream] ?? 0));
+  }
+
+  _done({ counts }) {
+    if (counts) this._counts(counts);
+  }
+
+  _hb({ cursor }, change) {
+    if (!cursor) return;
+    change.sync = !!this.cursor && behind(this.cursor, cursor);
+    change.reload = !this.cursor && !!this.#log;
+    this.cursor ??= { ...cursor };
+  }
+
+  _reset({ cursor }, change) {
+    this.cursor = { ...cursor };
+    this.base = { ...this.base, at: null };
+    this.#ahead = [];
+    this.#goal = null;
+    change.reload = true;
+  }
+
+  /** Before asking for a list; `load` takes its answer with this token. */
+  begin() {
+    this.#log = [];
+    return ++this.#token;
+  }
+
+  load({ items, counts }, token) {
+    if (token !== this.#token) return false;
+    this.rows = new Map(items.map((item) => [item.id, { ...item }]));
+    this.loaded = true;
+    this.cursor ??= { ...counts.at };
+    this._counts(counts);
+    for (const [stream, entry] of this.#log)
+      if (entry.seq > (counts.at[stream] ?? 0)) this.#change(stream, entry);
+    this.#log = null;
+    return true;
+  }
+
+  /** What a person does shows before its entry comes. */
+  act(action, detail) {
+    this.#change(null, { op: action.replace(/archive$/, "$&d"), ...detail });
+  }
+
+  #change(stream, { op, seq, ids = [], upto, notification }, change) {
+    const { rows } = this;
+    const held = ids.filter((id) => rows.has(id)).map((id) => rows.get(id));
+    const old = rows.get(notification?.id);
+    const set = (field, value, which = held) => which.forEach((row) => (row[field] = value));
+    if (op === "created") {
+      const row = { unread: true, archived: false, ...old, ...notification, stream, seq };
+      rows.set(row.id, row);
+      if (!old) change?.created.push(row);
+      if (rows.size > this.kept) rows.delete([...rows.values()].sort(newest).at(-1).id);
+    } else if (op === "updated") old && Object.assign(old, notification);
+    else if (op === "recalled") ids.forEach((id) => rows.delete(id));
+    else if (op === "read" || op === "unread") set("unread", op === "unread");
+    else if (op === "archived") set("archived", true);
+    else if (op === "unarchived") {
+      set("archived", false);
+      if (change && held.length < ids.length) change.reload = this.loaded;
+    } else if (op === "read_all")
+      set("unread", false, [...rows.values()].filter((row) => row.seq && row.seq <= upto[row.stream]));
+  }
+}

@@ -1,0 +1,1 @@
+"""The kernel: publish, number, read, bell, hub. The database is the truth."""

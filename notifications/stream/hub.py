@@ -1,0 +1,891 @@
+"""The hub: one for each event loop of a server process, between the log and its local sockets.
+
+A bell marks streams dirty. The collector numbers and reads them, renders once for each stream
+and language, and writes the same text to every socket that stands where the text begins. All
+others are behind, and are read further one by one. What bells miss, the sweep finds.
+
+All state is touched in the loop's own thread. Database work runs in a few threads of the hub,
+each with a connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import random
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from channels.layers import BaseChannelLayer
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections
+from django.utils import timezone
+
+from .. import wire
+from ..conf import conf
+from ..log import log
+from ..models import Notification, Op, Pending, Process
+from ..wire import Close, Cursor
+from . import bell
+from .drain import drain_on_sigterm
+from .names import BELLS, is_own, layer_group, session_mark, user_stream
+from .number import is_due, log_database, number
+from .read import (
+    Reading,
+    Render,
+    Run,
+    Subscription,
+    count_changes,
+    greet,
+    read_counts,
+    read_heads,
+    read_runs,
+    read_since,
+    write_runs,
+)
+from .socket import GONE, Socket
+from .timing import Timing
+
+logger = logging.getLogger("notifications")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Above:
+    """What the hub asks of the floors above it. Each is called in a thread."""
+
+    render: Render
+    authenticate: Callable[[str], Subscription | Close]
+    """Whose session this is: their streams, or the code that refuses them."""
+    ended: Callable[[Iterable[str]], set[str]]
+    """Those of these sessions that are over."""
+
+
+REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
+"""What a close code says in the log."""
+SLICE = 500
+"""Sockets written to between two breaths of the event loop."""
+SWEEP_CHUNK = 1_000
+RECOUNT_PAUSE = 1.0
+SELF_TEST = 1.0
+SESSION_SWEEP = 2.0
+REJOIN = 1_800.0
+"""Seconds between two times that all groups are joined; channels_redis.core forgets after a day."""
+DUE_SWEEP = 1.0
+
+
+class _Local:
+    """A stream with sockets in this process."""
+
+    __slots__ = ("joined", "pushed", "sockets")
+
+    def __init__(self) -> None:
+        self.sockets: dict[str, set[Socket]] = defaultdict(set)
+        self.pushed: int | None = None
+        """The number up to which it was pushed; None until its first socket is live."""
+        self.joined = False
+
+    def all(self) -> list[Socket]:
+        return [socket for sockets in self.sockets.values() for socket in sockets]
+
+
+class Hub:
+    """Use `Hub.here(above)`: the hub of the running loop, started at its first use."""
+
+    _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+    @classmethod
+    def here(cls, above: Above) -> Hub:
+        loop = asyncio.get_running_loop()
+        hub = cls._hubs.get(loop)
+        if hub is None:
+            hub = cls._hubs[loop] = cls(loop, above)
+        return hub
+
+    @classmethod
+    def running(cls) -> Hub | None:
+        """The hub of the running loop, if it was started."""
+        return cls._hubs.get(asyncio.get_running_loop())
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, above: Above) -> None:
+        self.id = uuid.uuid4()
+        self.loop = loop
+        self.above = above
+        self.draining = False
+        self.sockets: set[Socket] = set()
+        self.people: dict[Any, set[Socket]] = defaultdict(set)
+        self.streams: dict[str, _Local] = {}
+        self.epoch: int | None = None
+        self.healthy = False
+        self.stats: Counter[str] = Counter()
+        self.commit_to_send = Timing()
+        """From when something was stored to when it is written to the sockets; live pushes only."""
+        self.lag = Timing()
+        """How late the event loop comes to what is due, once a second."""
+        self._dirty: set[str] = set()
+        self._rung = asyncio.Event()
+        self._sweep_now = asyncio.Event()
+        self._to_count: set[Any] = set()
+        self._count_now = asyncio.Event()
+        self._heard = 0.0
+        self._joined_at = 0.0
+        self._catching_up: set[Socket] = set()
+        self._wheel = 0
+        self._slots: list[set[Socket]] = [set() for _ in range(max(1, round(conf.heartbeat)))]
+        self._channel: str | None = None
+        self._threads = ThreadPoolExecutor(conf.hub_threads, "notifications-hub")
+        self._tasks = {
+            loop.create_task(self._for_ever(work), name=f"notifications-{work.__name__}")
+            for work in (
+                self._collect,
+                self._sweep,
+                self._sweep_due,
+                self._count,
+                self._beat,
+                self._hear,
+                self._test_layer,
+                self._check_sessions,
+                self._tell_presence,
+            )
+        }
+        bell.listen(self.ring, loop)
+        atexit.register(self.stop_at_exit)
+        drain_on_sigterm(self)
+
+    # --- Work in threads, and loops that do not end ---
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """Run database work in a thread of the hub."""
+        return await self.loop.run_in_executor(self._threads, _with_connection, work, args)
+
+    async def _for_ever(self, work: Callable[[], Any]) -> None:
+        """Repeat `work`; one failure is told and waited out, and stops nothing else."""
+        while True:
+            try:
+                await work()
+            except (DatabaseError, InterfaceError) as error:
+                self.stats["database_errors"] += 1
+                logger.warning("%s: %s", work.__name__.strip("_"), str(error).strip())
+                await asyncio.sleep(0.5)
+            except Exception:
+                self.stats["errors"] += 1
+                logger.exception("%s failed", work.__name__.strip("_"))
+                await asyncio.sleep(1)
+
+    def stop(self) -> None:
+        """End the hub's tasks and threads."""
+        bell.unlisten(self.ring)
+        for task in self._tasks:
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._hubs.pop(self.loop, None)
+        atexit.unregister(self.stop_at_exit)
+
+    def stop_at_exit(self) -> None:
+        """daphne ends and leaves its loop as it stands; Python crashes on tasks left in it."""
+        if not self.loop.is_closed() and not self.loop.is_running():
+            tasks = list(self._tasks)
+            self.stop()
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+
+    # --- Sockets come and go ---
+
+    def admit(self, socket: Socket) -> Close | None:
+        """Count a socket in, or say why there is no room. From here on `detach` must follow."""
+        if self.draining:
+            return Close.DRAINING
+        if len(self.sockets) >= conf.sockets_per_process:
+            return Close.OVER_CAPACITY
+        if len(self.people.get(socket.person_id, ())) >= conf.sockets_per_person:
+            return Close.TOO_MANY_TABS
+        self.sockets.add(socket)
+        self.people[socket.person_id].add(socket)
+        return None
+
+    async def attach(self, socket: Socket) -> None:
+        """Register a socket. From here on bells of its streams are heard; then read for it."""
+        random.choice(self._slots).add(socket)  # a storm of connects must not beat as one
+        joins = []
+        for name in socket.subscription.streams:
+            local = self.streams.get(name)
+            if local is None:
+                local = self.streams[name] = _Local()
+            local.sockets[socket.language].add(socket)
+            if not local.joined:
+                joins.append(name)
+        await self._join(joins)
+
+    def detach(self, socket: Socket, code: int | None = None) -> None:
+        """Forget a socket. Never waits and never fails. `code`: what the client closed it with."""
+        if socket in self.sockets:
+            self.sockets.discard(socket)
+            self._tell_end(socket, code)
+        mine = self.people.get(socket.person_id)
+        if mine is not None:
+            mine.discard(socket)
+            if not mine:
+                del self.people[socket.person_id]
+        self._unsubscribe(socket)
+
+    def _tell_end(self, socket: Socket, code: int | None) -> None:
+        if socket.closed in (None, GONE):  # not by us, which is counted where we do it
+            code = code or socket.closed
+            if code is not None:
+                known = code in REASONS or code in (1000, 1001, 1005)
+                self.stats[f"closed_{code if known else 'other'}"] += 1
+        else:
+            code = socket.closed
+        log(
+            "close",
+            person=socket.person_id,
+            by=type(socket).__name__.lower(),
+            code=code or "none",
+            reason=REASONS.get(code or 0, "client"),
+        )
+
+    def _unsubscribe(self, socket: Socket) -> None:
+        for slot in self._slots:
+            slot.discard(socket)
+        left = []
+        for name in socket.subscription.streams:
+            local = self.streams.get(name)
+            if local is None:
+                continue
+            local.sockets[socket.language].discard(socket)
+            if not any(local.sockets.values()):
+                del self.streams[name]
+                left.append(name)
+        if left:
+            self._spawn(self._leave(left))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something once, beside all else. What the database refuses, the sweep repeats."""
+
+        name = getattr(work, "__qualname__", "work")
+
+        async def guarded() -> None:
+            try:
+                await work
+            except (DatabaseError, InterfaceError) as error:
+                self.stats["database_errors"] += 1
+                logger.warning("%s: %s", name, str(error).strip())
+            except Exception:
+                self.stats["errors"] += 1
+                logger.exception("%s failed", name)
+
+        task = self.loop.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def greet(self, socket: Socket, cursor: Cursor | None) -> str:
+        """Answer `hello`: where the log stands, the counts, and what came since `cursor`.
+
+        Returns the mode of the welcome: `fresh`, `resume` or `reset`.
+        """
+
+        found = await self.run(greet, socket.subscription, cursor, conf.read_limit)
+        self.stats[f"welcome_{found.mode}"] += 1
+        log(
+            "connect",
+            person=socket.person_id,
+            by=type(socket).__name__.lower(),
+            mode=found.mode,
+            why=found.why or "none",
+            lang=socket.language,
+        )
+        socket.adopt(found.start, found.reading.epoch)
+        socket.write(found.text)
+        await self._write_reading(socket, found.reading)
+        return found.mode
+
+    async def sync(self, socket: Socket, cursor: Cursor) -> None:
+        """Answer `sync`: go on from what the client says it holds."""
+        socket.live = False
+        socket.turn = turn = socket.turn + 1
+        reading = await self.run(read_since, socket.subscription, cursor, conf.read_limit)
+        if socket.turn != turn:
+            return  # the client, or the hub, has begun anew meanwhile
+        self.stats["syncs"] += 1
+        if reading.why is None:
+            socket.adopt(cursor, reading.epoch)
+        else:
+            self._reset(socket, reading)
+        await self._write_reading(socket, reading)
+
+    def _reset(self, socket: Socket, reading: Reading) -> None:
+        self.stats["resets"] += 1
+        socket.adopt(reading.heads, reading.epoch)
+        socket.write(wire.reset(reading.heads, reading.why or ""))
+
+    async def _write_reading(self, socket: Socket, reading: Reading) -> None:
+        """Write what was read for one socket, and let it live when it has reached the rest."""
+        if self.epoch is None:
+            self.epoch = reading.epoch
+        turn = socket.turn
+        if reading.runs:
+            texts = await self.run(
+                write_runs,
+                reading.runs,
+                socket.subscription.key,
+                socket.language,
+                self.above.render,
+            )
+            for run, text in texts:
+                if not socket.window_open:
+                    break
+                if socket.turn != turn:
+                    return
+                socket.write_items(run.stream, run.seq, text)
+        self._settle(socket)
+
+    def _settle(self, socket: Socket) -> None:
+        """A socket that stands where its streams were pushed to is live; else it is behind."""
+        if socket not in self.sockets or socket.closed is not None:
+            return
+        reached = True
+        for name in socket.subscription.streams:
+            local = self.streams[name]
+            if local.pushed is None:
+                local.pushed = socket.sent[name]
+                self._mark(name)  # a bell may have come while nobody was live
+            reached = reached and socket.sent[name] >= local.pushed
+        socket.live = True
+        socket.behind = not reached
+        if socket.behind:
+            self._catch_up(socket)
+
+    def acked(self, socket: Socket, cursor: Cursor | None) -> None:
+        """The client acknowledged; one that is behind is read further."""
+        socket.ack(cursor)
+        if socket.behind:
+            self._catch_up(socket)
+
+    def _wants_more(self, socket: Socket) -> bool:
+        return socket.behind and socket.live and socket.window_open
+
+    def _catch_up(self, socket: Socket) -> None:
+        if self._wants_more(socket) and socket not in self._catching_up:
+            self._catching_up.add(socket)
+            self._spawn(self._read_further(socket))
+
+    async def _read_further(self, socket: Socket) -> None:
+        try:
+            while self._wants_more(socket):
+                self.stats["catch_ups"] += 1
+                turn = socket.turn
+                reading = await self.run(
+                    read_since, socket.subscription, socket.cursor(), conf.read_limit
+                )
+                if socket.turn != turn:
+                    return
+                if reading.why is not None:
+                    self._reset(socket, reading)
+                await self._write_reading(socket, reading)
+                if not socket.writable:
+                    await socket.drained()
+        finally:
+            self._catching_up.discard(socket)
+
+    # --- Bell, collector, push ---
+
+    def ring(self, streams: Iterable[str]) -> None:
+        """These streams are dirty."""
+        for name in streams:
+            if name in self.streams:
+                self._mark(name)
+
+    def _mark(self, name: str) -> None:
+        self._dirty.add(name)
+        self._rung.set()
+
+    async def _collect(self) -> None:
+        await self._rung.wait()
+        await asyncio.sleep(conf.collect)
+        self._rung.clear()
+        dirty, self._dirty = self._dirty, set()
+        try:
+            await self._push(await self.run(self._read, dirty, self._positions(dirty)))
+        except BaseException:
+            self._dirty |= dirty
+            self._rung.set()
+            raise
+
+    def _positions(self, dirty: set[str]) -> dict[str, tuple[int, list[str]]]:
+        """What to read from where, and in which languages: the dirty streams, after all shared
+        ones, since an entry of a person's own stream may speak of something in those."""
+        shared = [name for name in self.streams if not is_own(name)]
+        own = [name for name in dirty if is_own(name)]
+        positions = {}
+        for name in [*sorted(shared), *own]:
+            local = self.streams.get(name)
+            if local is not None and local.pushed is not None:
+                languages = [language for language, sockets in local.sockets.items() if sockets]
+                positions[name] = (local.pushed, languages)
+        return positions
+
+    def _read(
+        self, dirty: set[str], positions: dict[str, tuple[int, list[str]]]
+    ) -> tuple[int, list[tuple[Run, dict[str, str]]]]:
+        """Number and read, in a thread: each run with its text in each language."""
+        self._number(dirty)
+        heads = read_heads(positions)
+        since = {name: pushed for name, (pushed, _languages) in positions.items()}
+        runs, lost = read_runs(since, heads, conf.read_limit)
+        lost |= {name for name, pushed in since.items() if heads.head.get(name, 0) < pushed}
+        if lost:
+            self.loop.call_soon_threadsafe(self._start_again, lost)
+        texts: dict[str, tuple[Run, dict[str, str]]] = {run.stream: (run, {}) for run in runs}
+        for language in {word for _pushed, words in positions.values() for word in words}:
+            wanted = [run for run in runs if language in positions[run.stream][1]]
+            for run, text in write_runs(wanted, _key, language, self.above.render):
+                texts[run.stream][1][language] = text
+        reached = since | {run.stream: run.seq for run in runs}
+        more = [
+            name
+            for name, seq in reached.items()
+            if seq < heads.head.get(name, 0) and name not in lost
+        ]
+        if more:  # the limit cut it off
+            self.loop.call_soon_threadsafe(self.ring, more)
+        return heads.epoch, list(texts.values())
+
+    def _number(self, streams: set[str]) -> None:
+        """Number them together; if something is wrong with one, that one alone stays behind."""
+        try:
+            number(streams)
+        except (IntegrityError, DataError):
+            for name in streams:
+                try:
+                    number([name])
+                except (IntegrityError, DataError):
+                    self.stats["database_errors"] += 1
+                    logger.exception("a stream cannot be numbered")
+
+    async def _push(self, read: tuple[int, list[tuple[Run, dict[str, str]]]]) -> None:
+        """Write each text to every socket that stands where it begins."""
+        epoch, texts = read
+        if self.epoch not in (None, epoch):
+            self._restart(epoch)
+            return
+        self.epoch = epoch
+        written = 0
+        for run, by_language in texts:
+            local = self.streams.get(run.stream)
+            if local is None or local.pushed is None or local.pushed >= run.seq:
+                continue
+            local.pushed = run.seq
+            for language, text in by_language.items():
+                for socket in list(local.sockets.get(language, ())):
+                    self._offer(socket, run, text)
+                    written += 1
+                    if written % SLICE == 0:
+                        await asyncio.sleep(0)
+            if run.facts:
+                stored = run.facts[0].created
+                self.commit_to_send.took((timezone.now() - stored).total_seconds())
+            for sockets in local.sockets.values():
+                # One that came with another language while this was read.
+                for socket in sockets:
+                    if socket.live and socket.sent[run.stream] < run.seq and not socket.behind:
+                        self._fall_behind(socket)
+            for fact in run.facts:
+                if fact.op == Op.ACCESS:
+                    self._check_access(local, fact.arg or {})
+        self.stats["pushes"] += written
+        self._recount(count_changes(run for run, _texts in texts))
+
+    def _offer(self, socket: Socket, run: Run, text: str) -> None:
+        if not socket.live:
+            return
+        sent = socket.sent[run.stream]
+        if sent >= run.seq:
+            return
+        if sent == run.prev and not socket.behind and socket.window_open:
+            socket.write_items(run.stream, run.seq, text)
+        else:
+            self._fall_behind(socket)
+
+    def _fall_behind(self, socket: Socket) -> None:
+        socket.behind = True
+        self._catch_up(socket)
+
+    def _start_again(self, names: Iterable[str]) -> None:
+        """These streams do not go on from what was pushed: they are shorter now, or pruned."""
+        for name in names:
+            local = self.streams.get(name)
+            if local is not None:
+                logger.warning("stream=%s does not go on; its sockets start again", name)
+                local.pushed = None
+                for socket in local.all():
+                    self._spawn(self._begin_anew(socket))
+
+    async def _begin_anew(self, socket: Socket) -> None:
+        await self._recheck([socket])
+        if socket in self.sockets and socket.closed is None:
+            await self.sync(socket, socket.cursor())
+
+    def _restart(self, epoch: int) -> None:
+        """The database has another history: nothing that was pushed counts any more."""
+        logger.warning("the log has a new epoch; every socket starts again")
+        self.epoch = epoch
+        for local in self.streams.values():
+            local.pushed = None
+        for socket in list(self.sockets):
+            self._spawn(self.sync(socket, socket.cursor()))
+
+    # --- Who may stay ---
+
+    def _check_access(self, local: _Local, arg: Mapping[str, Any]) -> None:
+        """The log says that a session was ended, or that who a person is has changed."""
+        sockets = local.all()
+        if "logout" in arg:
+            for socket in sockets:
+                if session_mark(socket.session_key) == arg["logout"]:
+                    self.close(socket, Close.LOGGED_OUT)
+        else:
+            self._spawn(self._recheck(sockets))
+
+    async def _recheck(self, sockets: Iterable[Socket]) -> None:
+        """Look again at who is there: close those who may not stay, re-scope those who moved."""
+        answers: dict[str, Subscription | Close] = {}
+        for socket in sockets:
+            socket.checked = time.monotonic()
+            key = socket.session_key
+            if key not in answers:
+                answers[key] = await self.run(self.above.authenticate, key)
+            found = answers[key]
+            if socket not in self.sockets or socket.closed is not None:
+                continue
+            if isinstance(found, Close):
+                # A session that is gone may be another one by now (a login makes a new key):
+                # the client comes back with the cookie of today, and is told then.
+                gone = found == Close.LOGIN_REQUIRED
+                self.close(socket, Close.SESSION_CHANGED if gone else found)
+            elif found.person_id != socket.person_id:
+                self.close(socket, Close.SESSION_CHANGED)
+            elif found.shared.keys() != socket.subscription.shared.keys():
+                if socket.sent:
+                    await self._rescope(socket, found)
+                else:  # not welcomed yet, and nothing may come before that
+                    self.close(socket, Close.SESSION_CHANGED)
+
+    async def _rescope(self, socket: Socket, subscription: Subscription) -> None:
+        """The person's audiences changed: go on with the new ones, from their heads."""
+        self._unsubscribe(socket)
+        socket.live = False
+        socket.turn = turn = socket.turn + 1
+        socket.subscription = subscription
+        await self.attach(socket)
+        reading = await self.run(read_since, subscription, None, conf.read_limit)
+        if socket.turn != turn:
+            return
+        self._reset(socket, replace(reading, why="audience"))
+        await self._write_reading(socket, reading)
+
+    # --- Counts ---
+
+    def _recount(self, streams: Iterable[str]) -> None:
+        for name in streams:
+            local = self.streams.get(name)
+            if local is not None:
+                for sockets in local.sockets.values():
+                    self._to_count.update(socket.person_id for socket in sockets)
+        if self._to_count:
+            self._count_now.set()
+
+    async def _count(self) -> None:
+        """One query for all whose clients cannot count for themselves, once a second."""
+        await self._count_now.wait()
+        self._count_now.clear()
+        people, self._to_count = self._to_count, set()
+        subscriptions = [
+            next(iter(self.people[person_id])).subscription
+            for person_id in people
+            if person_id in self.people
+        ]
+        for start in range(0, len(subscriptions), SWEEP_CHUNK):
+            counts = await self.run(read_counts, subscriptions[start : start + SWEEP_CHUNK])
+            for person_id, found in counts.items():
+                text = wire.counts_frame(found)
+                for socket in list(self.people.get(person_id, ())):
+                    if socket.live and socket.writable:
+                        socket.write(text)
+        await asyncio.sleep(RECOUNT_PAUSE)
+
+    # --- The sweep ---
+
+    async def _sweep(self) -> None:
+        """Find what bells did not tell: rows without a number, and heads beyond what was pushed."""
+        period = conf.sweep if self.healthy else conf.sweep_unhealthy
+        try:
+            async with asyncio.timeout(period):
+                await self._sweep_now.wait()
+        except TimeoutError:
+            pass
+        self._sweep_now.clear()
+        names = list(self.streams)
+        if not names:
+            return
+        for start in range(0, len(names), SWEEP_CHUNK):
+            chunk = names[start : start + SWEEP_CHUNK]
+            waiting, heads = await self.run(_look, chunk)
+            if self.epoch not in (None, heads.epoch):
+                self._restart(heads.epoch)
+                return
+            for name in chunk:
+                local = self.streams.get(name)
+                if local is None or local.pushed is None:
+                    continue
+                if name in waiting or heads.head.get(name, 0) != local.pushed:
+                    self.stats["sweep_repairs"] += 1
+                    self._mark(name)
+        for socket in list(self.sockets):
+            if socket.behind:
+                self._catch_up(socket)
+
+    async def _sweep_due(self) -> None:
+        """Deliver what was scheduled, and count again what has expired."""
+        since = timezone.now()
+        await asyncio.sleep(DUE_SWEEP)
+        grown, expired = await self.run(_look_at_the_clock, since, timezone.now())
+        bell.ring(grown)
+        self._recount(expired)
+
+    # --- The layer ---
+
+    async def _join(self, names: Iterable[str]) -> None:
+        """Join the groups of these streams. A layer that does not answer costs latency only."""
+        layer = bell.layer()
+        if layer is None or self._channel is None or not self.healthy:
+            return
+        for name in names:
+            local = self.streams.get(name)
+            if local is None or local.joined:
+                continue
+            try:
+                async with asyncio.timeout(conf.bell_timeout):
+                    await layer.group_add(layer_group(name), self._channel)
+            except Exception as error:
+                self._unhealthy(error)
+                return
+            local.joined = True
+
+    async def _leave(self, names: Iterable[str]) -> None:
+        layer = bell.layer()
+        if layer is None or self._channel is None or not self.healthy:
+            return
+        for name in names:
+            if name not in self.streams:
+                try:
+                    async with asyncio.timeout(conf.bell_timeout):
+                        await layer.group_discard(layer_group(name), self._channel)
+                except Exception as error:
+                    self._unhealthy(error)
+                    return
+                if name in self.streams:  # somebody came meanwhile
+                    self.streams[name].joined = False
+                    await self._join([name])
+
+    async def _hear(self) -> None:
+        """Take bells from the layer."""
+        layer = bell.layer()
+        if layer is None:
+            await asyncio.sleep(3_600)
+            return
+        try:
+            self._channel = self._channel or await layer.new_channel("notifications")
+            while True:
+                message = await layer.receive(self._channel)
+                self._take(message)
+        except Exception as error:
+            self._unhealthy(error)
+            await asyncio.sleep(0.5)
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        """A message from the layer: untrusted, so that a forged one does no more than a bell."""
+        if message.get("type") != bell.MESSAGE:
+            return
+        if message.get("from") == bell.PROCESS:
+            if message.get("test"):
+                self._heard = time.monotonic()
+            return
+        streams = message.get("streams")
+        if isinstance(streams, list):
+            self.stats["bells_heard"] += 1
+            self.ring(name for name in streams if isinstance(name, str))
+
+    async def _test_layer(self) -> None:
+        """Ring ourselves. Unheard for a second is unhealthy; heard again, join all groups anew."""
+        layer = bell.layer()
+        if layer is None:
+            await asyncio.sleep(3_600)
+            return
+        if self._channel is None:
+            await asyncio.sleep(0.05)
+            return
+        began = time.monotonic()
+        message = {"type": bell.MESSAGE, "from": bell.PROCESS, "test": True}
+        try:
+            async with asyncio.timeout(conf.bell_timeout):
+                await layer.send(self._channel, message)
+            await asyncio.sleep(0.1 if not self.healthy else SELF_TEST)
+        except Exception as error:
+            self._unhealthy(error)
+            await asyncio.sleep(SELF_TEST)
+            return
+        if self._heard < began:
+            self._unhealthy("a bell to ourselves was not heard")
+            await asyncio.sleep(SELF_TEST)
+        elif not self.healthy:
+            self.healthy = True
+            logger.info("the channel layer is healthy")
+            await self._join_all(layer, self._channel)
+            self._sweep_now.set()
+        elif time.monotonic() > self._joined_at + REJOIN:
+            await self._join_all(layer, self._channel)
+
+    async def _join_all(self, layer: BaseChannelLayer, channel: str) -> None:
+        """Join every group, once more where that was done: layers let memberships expire."""
+        self._joined_at = time.monotonic()
+        async with asyncio.timeout(conf.bell_timeout):
+            await layer.group_add(BELLS, channel)
+        for local in self.streams.values():
+            local.joined = False
+        await self._join(list(self.streams))
+
+    def _unhealthy(self, why: object) -> None:
+        if self.healthy:
+            self.healthy = False
+            for local in self.streams.values():
+                local.joined = False
+            self._sweep_now.set()
+            self.stats["layer_failures"] += 1
+            logger.warning("the channel layer is unhealthy: %s; sweeping every second", why)
+
+    # --- Heartbeats and presence ---
+
+    async def _beat(self) -> None:
+        """One wheel for all heartbeats: each second one slot's sockets are due."""
+        due = time.monotonic() + conf.heartbeat / len(self._slots)
+        await asyncio.sleep(due - time.monotonic())
+        self.lag.took(time.monotonic() - due)
+        self._wheel = (self._wheel + 1) % len(self._slots)
+        now = time.monotonic()
+        to_check = []
+        for index, socket in enumerate(list(self._slots[self._wheel])):
+            if now > socket.checked + conf.session_check:
+                to_check.append(socket)
+            if socket.missed >= 2:
+                self.close(socket, Close.HEARTBEAT_LOST)
+            elif now > socket.expires:
+                self.close(socket, Close.LIFETIME_OVER)
+            elif socket.live and socket.writable:
+                pushed = self._pushed(socket)
+                late = any(socket.sent[name] < seq for name, seq in pushed.items())
+                socket.write_heartbeat(
+                    wire.heartbeat(socket.subscription.cursor(socket.epoch, pushed))
+                    if late
+                    else wire.HEARTBEAT
+                )
+            else:
+                socket.missed += 1
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        if to_check:
+            self._spawn(self._recheck(to_check))
+
+    def close(self, socket: Socket, code: Close) -> None:
+        """Close a socket, behind what was written to it."""
+        self.stats[f"closed_{int(code)}"] += 1
+        socket.close(code)
+
+    def _pushed(self, socket: Socket) -> dict[str, int]:
+        """How far the streams of a socket were pushed."""
+        return {name: self.streams[name].pushed or 0 for name in socket.subscription.streams}
+
+    async def _check_sessions(self) -> None:
+        """Find the sockets whose session has ended without a word: expired, or deleted."""
+        await asyncio.sleep(SESSION_SWEEP)
+        keys = list({socket.session_key for socket in self.sockets})
+        for start in range(0, len(keys), SWEEP_CHUNK):
+            ended = await self.run(self.above.ended, keys[start : start + SWEEP_CHUNK])
+            if ended:
+                await self._recheck([s for s in self.sockets if s.session_key in ended])
+
+    async def drain(self, seconds: float) -> None:
+        """Ask every client to come back elsewhere, and close those that have not, one by one.
+
+        Whoever comes meanwhile is sent on with 4102.
+        """
+        self.draining = True
+        sockets = list(self.sockets)
+        random.shuffle(sockets)
+        text = wire.drain(int(seconds * 1000))
+        for index, socket in enumerate(sockets):
+            if socket.writable:
+                socket.write(text)
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        started = time.monotonic()
+        for index, socket in enumerate(sockets):
+            slot = started + seconds * (index + 1) / (len(sockets) + 1)
+            await asyncio.sleep(max(0.0, slot - time.monotonic()))
+            if socket in self.sockets and socket.closed is None:
+                self.close(socket, Close.DRAINING)
+
+    async def _tell_presence(self) -> None:
+        await self.run(_write_presence, self.id, len(self.people), len(self.sockets))
+        await asyncio.sleep(conf.presence)
+
+
+def _key(stream: str) -> str:
+    """The stream's name on the wire, the same for all who read it."""
+    return wire.OWN if is_own(stream) else stream
+
+
+# --- Database work, in threads -----------------------------------------------------------
+
+
+def _with_connection(work: Callable[..., T], args: tuple[Any, ...]) -> T:
+    """Do the work; a connection that failed is closed, so that the next try opens another."""
+    try:
+        return work(*args)
+    except (DatabaseError, InterfaceError):
+        connections.close_all()
+        raise
+
+
+def _look(names: list[str]) -> tuple[set[str], Any]:
+    """Which of these streams have rows to number, and where all of them stand."""
+    waiting = Pending.objects.using(log_database()).filter(is_due(), stream__in=names)
+    found = set(waiting.values_list("stream", flat=True).distinct())
+    return found, read_heads(names)
+
+
+def _look_at_the_clock(since: Any, now: Any) -> tuple[set[str], set[str]]:
+    """Streams in which something scheduled was numbered now, and in which something expired."""
+    using = log_database()
+    due = Pending.objects.using(using).filter(is_due(), due__isnull=False)
+    grown = number(set(due.values_list("stream", flat=True).distinct()[:SWEEP_CHUNK]))
+    ended = Notification.objects.using(using).filter(expires__gt=since, expires__lte=now)
+    expired = set(ended.exclude(audience="").values_list("audience", flat=True).distinct())
+    people = ended.filter(audience="").values_list("receipts__person_id", flat=True).distinct()
+    return grown, expired | {user_stream(person_id) for person_id in people}
+
+
+def _write_presence(id: uuid.UUID, people: int, sockets: int) -> None:
+    now = timezone.now()
+    processes = Process.objects.using(log_database())
+    _process, new = processes.update_or_create(
+        id=id, defaults={"beat": now, "people": people, "sockets": sockets}
+    )
+    if new:  # what died before us leaves its row
+        processes.filter(beat__lt=now - timedelta(hours=1)).delete()

@@ -1,0 +1,246 @@
+"""Number on read: committed pending rows become entries, in order and without a gap.
+
+Numbers are given while the stream's row is locked, and the lock is let go when the numbers are
+visible. So if number n is visible, every m < n is. Publishers never take this lock, and what
+takes it never waits for a publisher's rows, so no cycle is possible; two numberings lock in
+sorted order. Always in a short transaction of its own, never inside a caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import Any
+
+from django.db import OperationalError, connections, models, router, transaction
+from django.db.models.functions import Now
+
+from ..models import Entry, Notification, Op, Pending, Posting, Receipt, Stream
+
+logger = logging.getLogger("notifications")
+
+STREAMS = 500
+"""Streams locked together at most."""
+ROWS = 2_000
+"""Pending rows numbered in one transaction at most."""
+ROUNDS = 50
+"""Transactions of one call at most; what is left then, the sweep finds."""
+
+
+def log_database() -> str:
+    """The database of the log: the kernel reads and writes there only, never on a replica."""
+    return router.db_for_write(Notification)
+
+
+def is_due() -> models.Q:
+    """Pending rows whose time has come, by the database's clock."""
+    return models.Q(due=None) | models.Q(due__lte=Now())
+
+
+def number(streams: Iterable[str], patience: float | None = None) -> set[str]:
+    """Number what is committed in `streams`; the streams that grew.
+
+    Shared streams in which something waits are numbered along with any other: an act in a
+    person's own stream may speak of it, and must not get its number first.
+
+    Does nothing inside a transaction: what a caller has not committed must have no number.
+    With `patience`, a lock is waited for so many seconds at most, and then left alone.
+    """
+    using = log_database()
+    connection = connections[using]
+    if connection.in_atomic_block:
+        return set()
+    grown: set[str] = set()
+    names = sorted(set(streams))
+    for start in range(0, len(names), STREAMS):
+        waiting = (
+            Pending.objects.using(using)
+            .filter(is_due(), SHARED | models.Q(stream__in=names[start : start + STREAMS]))
+            .order_by("stream")
+            .values_list("stream", flat=True)
+            .distinct()
+        )
+        chunk: list[str] = []
+        try:
+            for _ in range(ROUNDS):
+                chunk = list(waiting.all())  # asked anew each time
+                if not chunk:
+                    break
+                with _patience(connection, patience):
+                    numbered, more = _number(chunk, using)
+                grown |= numbered
+                if not more:
+                    break
+        except OperationalError:
+            if patience is None:
+                raise
+            logger.info("streams are busy; %s left unnumbered for now", len(chunk))
+    return grown
+
+
+SHARED = models.Q(person=None)
+"""Pending rows of shared streams."""
+
+
+def _number(names: list[str], using: str) -> tuple[set[str], bool]:
+    """Number what is there; the streams that grew, and whether something was left.
+
+    What is committed from here on is not left: it rings for itself. Else this would go on for as
+    long as callers do.
+    """
+    _create_missing(names, using)
+    with transaction.atomic(using=using):
+        streams = _locked(names, using)
+        heads = {stream.name: stream.head for stream in streams}
+        # Read after the lock: at READ COMMITTED this sees all that was committed before it.
+        found = list(
+            Pending.objects.using(using)
+            .filter(is_due(), SHARED | models.Q(stream__in=list(heads)))
+            .order_by("id")[:ROWS]
+        )
+        # What came to a shared stream that is not locked came after we looked: stop before it,
+        # since an act that comes behind it may speak of it. The next round locks it too.
+        rows = list(takewhile(lambda row: row.stream in heads, found))
+        more = len(rows) < len(found) or len(found) == ROWS
+        if not rows:
+            return set(), more
+        entries = []
+        for row in rows:
+            heads[row.stream] += 1
+            entries.append(
+                Entry(
+                    stream=row.stream,
+                    seq=heads[row.stream],
+                    op=row.op,
+                    notification_id=row.notification_id,
+                    arg=row.arg,
+                    created=max(row.created, row.due or row.created),
+                )
+            )
+        Entry.objects.using(using).bulk_create(entries)
+        _place(rows, entries, using)
+        Pending.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
+        grown = {entry.stream for entry in entries}
+        _execute_many(
+            using, Stream, "SET head = %s WHERE name = %s", [(heads[name], name) for name in grown]
+        )
+        return grown, more
+
+
+def _place(rows: list[Pending], entries: list[Entry], using: str) -> None:
+    """Tell the inbox tables the numbers of what was created."""
+    receipts: list[tuple[Any, ...]] = []
+    shared: dict[int, Entry] = {}
+    person = Receipt._meta.get_field("person")
+    for row, entry in zip(rows, entries, strict=True):
+        if row.op != Op.CREATED:
+            continue
+        if row.person_id is not None:
+            key = person.get_db_prep_value(row.person_id, connections[using])
+            receipts.append((entry.seq, row.notification_id, key))
+        elif row.notification_id is not None:
+            shared[row.notification_id] = entry
+    _repair([row for row in rows if row.op in ACTS], using)
+    if receipts:
+        _execute_many(
+            using, Receipt, "SET seq = %s WHERE notification_id = %s AND person_id = %s", receipts
+        )
+    if shared:
+        created = dict(
+            Notification.objects.using(using).filter(pk__in=shared).values_list("pk", "created")
+        )
+        Posting.objects.using(using).bulk_create(
+            Posting(
+                notification_id=id,
+                stream=shared[id].stream,
+                seq=shared[id].seq,
+                created=created[id],
+            )
+            for id in created
+        )
+        # A person may have acted on it before it had a number.
+        early = Receipt.objects.using(using).filter(notification_id__in=shared, seq=None)
+        numbers = [(shared[id].seq, pk) for pk, id in early.values_list("pk", "notification_id")]
+        if numbers:
+            _execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
+
+
+ACTS = frozenset({Op.SEEN, Op.READ, Op.UNREAD, Op.ARCHIVED, Op.UNARCHIVED})
+
+
+def _repair(acts: list[Pending], using: str) -> None:
+    """Give receipts of shared notifications their number, when the acts that made them get one.
+
+    Who acts on a shared notification just while it is numbered writes a receipt that knows no
+    number yet, and that the numbering does not see yet.
+    """
+    ids = {id for act in acts for id in (act.arg or {}).get("ids", ())}
+    if not ids:
+        return
+    waiting = Receipt.objects.using(using).filter(
+        notification_id__in=ids,
+        person_id__in={act.person_id for act in acts},
+        named=False,
+        seq=None,
+        notification__posting__isnull=False,
+    )
+    rows = list(waiting.values_list("notification__posting__seq", "pk"))
+    if rows:
+        _execute_many(using, Receipt, "SET seq = %s WHERE id = %s", rows)
+
+
+def _locked(names: list[str], using: str) -> list[Stream]:
+    streams = Stream.objects.using(using).filter(name__in=names).order_by("name")
+    if connections[using].vendor == "sqlite":
+        # One writer: a write takes the lock also where transactions begin DEFERRED.
+        streams.order_by().update(head=models.F("head"))
+        return list(streams)
+    return list(streams.select_for_update(no_key=connections[using].vendor == "postgresql"))
+
+
+def _create_missing(names: list[str], using: str) -> None:
+    """Make the rows of streams that are seen for the first time, outside the transaction."""
+    known = set(Stream.objects.using(using).filter(name__in=names).values_list("name", flat=True))
+    Stream.objects.using(using).bulk_create(
+        (Stream(name=name) for name in names if name not in known), ignore_conflicts=True
+    )
+
+
+def _execute_many(
+    using: str, model: type[models.Model], change: str, rows: list[tuple[Any, ...]]
+) -> None:
+    """One UPDATE for many rows, sent in one go (psycopg pipelines it)."""
+    connection = connections[using]
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.executemany(f"UPDATE {table} {change}", rows)
+
+
+@contextmanager
+def _patience(connection: Any, seconds: float | None) -> Iterator[None]:
+    """Limit how long the block waits for a lock."""
+    if seconds is None:
+        yield
+        return
+    milliseconds = int(seconds * 1000)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{milliseconds}ms"])
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', '0', false)")
+    elif connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            before = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"PRAGMA busy_timeout = {int(before)}")
+    else:
+        yield

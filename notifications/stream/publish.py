@@ -1,0 +1,52 @@
+"""Publish: write down, in the caller's transaction, what is to be told. INSERT only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..models import Op, Pending
+from .bell import ring_on_commit
+from .names import user_stream
+
+BATCH = 1_000
+
+
+@dataclass(frozen=True)
+class News:
+    """One fact for one stream."""
+
+    op: Op
+    stream: str
+    notification_id: int | None = None
+    person_id: Any = None
+    arg: Any = None
+    due: datetime | None = None
+
+    @classmethod
+    def for_person(cls, op: Op, person_id: Any, **rest: Any) -> News:
+        """A fact for the own stream of a person."""
+        return cls(op, user_stream(person_id), person_id=person_id, **rest)
+
+
+def publish(news: Iterable[News], using: str) -> None:
+    """Store the facts as pending rows, and ring when the transaction is committed.
+
+    One INSERT for each thousand. It takes no lock that another caller can wait for.
+    What is due later is not rung; the sweep finds it at its time.
+    """
+    rows = [
+        Pending(
+            stream=fact.stream,
+            op=fact.op,
+            notification_id=fact.notification_id,
+            person_id=fact.person_id,
+            arg=fact.arg,
+            due=fact.due,
+        )
+        for fact in news
+    ]
+    Pending.objects.using(using).bulk_create(rows, batch_size=BATCH)
+    ring_on_commit({row.stream for row in rows if row.due is None}, using)

@@ -1,0 +1,482 @@
+"""The one read function, and the counts that go with it.
+
+Every transport pushes what `read_since` returns, and nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connections
+from django.db.models import Max
+from django.utils import timezone
+
+from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt, Stream
+from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
+from .names import is_own, user_stream
+from .number import log_database, number
+
+Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
+"""Notifications as clients get them, in a language, by id."""
+
+ERASED = 500
+"""Notifications deleted in one statement, when their last reader is."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """The streams of one person: their own, and the shared ones with where each begins for them."""
+
+    person_id: Any
+    shared: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def own(self) -> str:
+        return user_stream(self.person_id)
+
+    @property
+    def streams(self) -> list[str]:
+        """Shared streams first: a `read` must not overtake its `created`."""
+        return [*self.shared, self.own]
+
+    def key(self, stream: str) -> str:
+        """The stream's name in this person's cursor."""
+        return OWN if stream == self.own else stream
+
+    def cursor(self, database_epoch: int, seqs: Mapping[str, int]) -> Cursor:
+        """A cursor over all streams of the person, 0 included."""
+        return Cursor(
+            epoch_of(self.person_id, database_epoch),
+            {OWN: seqs.get(self.own, 0)} | {name: seqs.get(name, 0) for name in self.shared},
+        )
+
+    def seqs(self, cursor: Cursor) -> dict[str, int]:
+        """The cursor's numbers by the streams' own names."""
+        return {name: cursor.seqs.get(self.key(name), 0) for name in self.streams}
+
+
+def subscribe(person_id: Any, shared: Iterable[str], joined: datetime | None) -> Subscription:
+    """The person's subscription; writes a `Reader` row for each stream seen for the first time.
+
+    A shared stream begins for a person where it was when they joined the site.
+    """
+    using = log_database()
+    shared = sorted(shared)
+    own = user_stream(person_id)
+    readers = Reader.objects.using(using).filter(person_id=person_id, stream__in=[*shared, own])
+    begins = dict(readers.values_list("stream", "from_seq"))
+    missing = [name for name in [*shared, own] if name not in begins]
+    if missing:
+        Stream.objects.using(using).bulk_create(
+            (Stream(name=name) for name in missing), ignore_conflicts=True
+        )
+        Reader.objects.using(using).bulk_create(
+            (
+                _reader(person_id, name, _begin(name, joined, using) if name != own else 0)
+                for name in missing
+            ),
+            ignore_conflicts=True,
+        )
+        begins = dict(readers.values_list("stream", "from_seq"))
+    return Subscription(person_id, {name: begins[name] for name in shared})
+
+
+def _reader(person_id: Any, stream: str, begin: int) -> Reader:
+    return Reader(
+        person_id=person_id, stream=stream, from_seq=begin, seen_seq=begin, read_seq=begin
+    )
+
+
+def _begin(stream: str, joined: datetime | None, using: str) -> int:
+    if joined is None:
+        return 0
+    before = Posting.objects.using(using).filter(stream=stream, created__lt=joined)
+    return before.aggregate(last=Max("seq"))["last"] or 0
+
+
+def begin_here(person_ids: Iterable[Any], stream: str, using: str) -> None:
+    """The people join the audience of `stream` now: it begins for them at its head.
+
+    Those who were in it before keep what they had.
+    """
+    head = Stream.objects.using(using).filter(name=stream).values_list("head", flat=True).first()
+    Reader.objects.using(using).bulk_create(
+        (_reader(person_id, stream, head or 0) for person_id in person_ids),
+        ignore_conflicts=True,
+        batch_size=1_000,
+    )
+
+
+def told_by_name(person_id: Any, using: str) -> list[int]:
+    """The notifications that this person was sent by name."""
+    receipts = Receipt.objects.using(using).filter(person_id=person_id, named=True)
+    return list(receipts.values_list("notification_id", flat=True))
+
+
+def erase(person_id: Any, told: list[int], using: str) -> None:
+    """Delete the person's own stream, and of what they were `told` all that nobody else was.
+
+    Receipts and readers have gone with the user's row.
+    """
+    own = user_stream(person_id)
+    Pending.objects.using(using).filter(stream=own).delete()
+    Entry.objects.using(using).filter(stream=own).delete()
+    Stream.objects.using(using).filter(name=own).delete()
+    left = Notification.objects.using(using).filter(audience="", receipts=None)
+    for start in range(0, len(told), ERASED):
+        left.filter(pk__in=told[start : start + ERASED]).delete()
+
+
+# --- Reading ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A numbered entry with what it speaks of. `notification` is None when that is gone."""
+
+    seq: int
+    op: str
+    arg: Any
+    created: datetime
+    notification: Notification | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came in one stream after `prev`, up to `seq`."""
+
+    stream: str
+    prev: int
+    seq: int
+    facts: list[Fact]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader gets. `why` says that the cursor cannot be continued, and runs are empty."""
+
+    epoch: int
+    """The database's, from which the person's is made."""
+    heads: Cursor
+    runs: list[Run]
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The positions of some streams, from one statement."""
+
+    epoch: int
+    head: dict[str, int]
+    floor: dict[str, int]
+
+
+def read_heads(streams: Iterable[str]) -> Heads:
+    """The heads, floors and epoch, in one statement."""
+    using = log_database()
+    while True:
+        rows = Stream.objects.using(using).filter(name__in=[*streams, Stream.EPOCH])
+        found = {name: (head, floor) for name, head, floor in rows.values_list()}
+        if Stream.EPOCH in found:
+            epoch, _floor = found.pop(Stream.EPOCH)
+            return Heads(
+                epoch,
+                {name: head for name, (head, _) in found.items()},
+                {name: floor for name, (_, floor) in found.items()},
+            )
+        # A new database: whoever comes first names its history.
+        Stream.objects.using(using).bulk_create(
+            [Stream(name=Stream.EPOCH, head=_drawn_epoch())], ignore_conflicts=True
+        )
+
+
+def new_epoch() -> None:
+    """Begin a new history: no cursor from before is continued."""
+    Stream.objects.using(log_database()).update_or_create(
+        name=Stream.EPOCH, defaults={"head": _drawn_epoch()}
+    )
+
+
+def _drawn_epoch() -> int:
+    return secrets.randbits(62) + 1
+
+
+def read_since(subscription: Subscription, cursor: Cursor | None, limit: int) -> Reading:
+    """All that came in the person's streams after `cursor`, at most `limit` entries a stream.
+
+    Without a cursor there is nothing to continue: the reading is the heads alone.
+    """
+    heads = read_heads(subscription.streams)
+    at = subscription.cursor(heads.epoch, heads.head)
+    if cursor is None:
+        return Reading(heads.epoch, at, [])
+    why = _broken(subscription, cursor, at, heads)
+    if why is not None:
+        return Reading(heads.epoch, at, [], why)
+    runs, pruned = read_runs(subscription.seqs(cursor), heads, limit, subscription.shared)
+    if pruned:
+        return Reading(heads.epoch, at, [], "pruned")
+    return Reading(heads.epoch, at, runs)
+
+
+def _broken(subscription: Subscription, cursor: Cursor, at: Cursor, heads: Heads) -> str | None:
+    """Why a cursor cannot be continued, or None if it can."""
+    if cursor.epoch != at.epoch:
+        return "epoch"
+    if cursor.seqs.keys() != at.seqs.keys():
+        return "audience"
+    seqs = subscription.seqs(cursor)
+    if any(seq > heads.head.get(name, 0) for name, seq in seqs.items()):
+        return "ahead"
+    if any(seq < heads.floor.get(name, 0) for name, seq in seqs.items()):
+        return "pruned"
+    return None
+
+
+def read_runs(
+    since: Mapping[str, int], heads: Heads, limit: int, begins: Mapping[str, int] | None = None
+) -> tuple[list[Run], set[str]]:
+    """The entries between `since` and the heads, in the order of `since`.
+
+    At most `limit` of each stream, and as many as fit into a frame.
+
+    Shared streams come first in `since`. When one of them is cut short, no person's own stream
+    is read: it may speak of what was cut off. Entries before `begins` take their number, but
+    say nothing: they are from before the reader's time.
+
+    Also returns the streams of which something was pruned before it could be read: every number
+    above the floor is an entry, so a missing one means that the floor has risen meanwhile.
+    """
+    using = log_database()
+    begins = begins or {}
+    found: list[tuple[str, int, list[Entry]]] = []
+    wanted: set[int] = set()
+    pruned = {name for name, prev in since.items() if heads.floor.get(name, 0) > prev}
+    cut = False
+    for name, prev in since.items():
+        head = heads.head.get(name, 0)
+        if head <= prev or name in pruned or (cut and is_own(name)):
+            continue
+        entries = list(
+            Entry.objects.using(using)
+            .filter(stream=name, seq__gt=prev, seq__lte=head)
+            .order_by("seq")[:limit]
+        )
+        cut = cut or (not is_own(name) and len(entries) == limit and head > prev + limit)
+        if len(entries) < min(limit, head - prev):
+            pruned.add(name)
+            continue
+        found.append((name, prev, entries))
+        wanted.update(e.notification_id for e in entries if e.notification_id is not None)
+    told = Notification.objects.using(using).filter(recalled_at=None).in_bulk(wanted)
+    runs = []
+    for name, prev, entries in found:
+        if cut and is_own(name):
+            continue
+        seq, room, facts = prev, FRAME_ROOM, []
+        for entry in entries:
+            notification = told.get(entry.notification_id or 0)
+            room -= _weight(notification)
+            if room < 0 and seq > prev:
+                cut = cut or not is_own(name)
+                break
+            seq = entry.seq
+            if seq > begins.get(name, 0):
+                facts.append(Fact(seq, entry.op, entry.arg, entry.created, notification))
+        runs.append(Run(name, prev, seq, facts))
+    return runs, pruned
+
+
+FRAME_ROOM = 32 * 1024
+"""Bytes of an `items` frame, about; one item may be larger. daphne drops without a word what is
+longer than its limit for messages, in either direction."""
+
+
+def _weight(notification: Notification | None) -> int:
+    """About how many bytes an item takes in a frame."""
+    if notification is None:
+        return 100
+    texts = (notification.title, notification.body, notification.url)
+    return 500 + sum(len(text.encode()) for text in texts) + len(str(notification.data))
+
+
+def items_of(run: Run, rendered: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items of a run on the wire. One that is gone leaves no item, only its number."""
+    items: list[dict[str, Any]] = []
+    for fact in run.facts:
+        item: dict[str, Any] = {"op": fact.op, "seq": fact.seq}
+        if fact.op == Op.ACCESS:
+            continue
+        if fact.op in (Op.CREATED, Op.UPDATED):
+            if fact.notification is None or fact.notification.pk not in rendered:
+                continue
+            item["notification"] = rendered[fact.notification.pk]
+        else:
+            item |= fact.arg or {}
+        items.append(item)
+    return items
+
+
+def write_runs(
+    runs: Iterable[Run], key: Callable[[str], str], language: str, render: Render
+) -> list[tuple[Run, str]]:
+    """Each run with its `items` frame in `language`; the notifications are rendered together."""
+    runs = list(runs)
+    told = {
+        fact.notification.pk: fact.notification
+        for run in runs
+        for fact in run.facts
+        if fact.notification is not None
+    }
+    rendered = render(told.values(), language)
+    return [
+        (run, encode(items_frame(key(run.stream), run.prev, run.seq, items_of(run, rendered))))
+        for run in runs
+    ]
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The answer to `hello`."""
+
+    mode: str
+    start: Cursor
+    """Where the client goes on from: its own cursor, or else where its counts are true."""
+    reading: Reading
+    counts: Counts
+    why: str | None
+    """Why the client's cursor cannot be continued, under `reset`."""
+
+    @property
+    def text(self) -> str:
+        """The `welcome` frame."""
+        cursor = self.reading.heads if self.mode == "resume" else self.start
+        return welcome(self.mode, cursor, self.counts, timezone.now())
+
+
+def greet(
+    subscription: Subscription,
+    cursor: Cursor | None,
+    limit: int,
+    patience: float | None = None,
+) -> Greeting:
+    """Number what is pending for the person, count, and read what came since `cursor`."""
+    number(subscription.streams, patience)
+    counts = read_counts([subscription])[subscription.person_id]
+    if cursor is not None:
+        reading = read_since(subscription, cursor, limit)
+        if reading.why is None:
+            return Greeting("resume", cursor, reading, counts, None)
+    mode, why = ("fresh", None) if cursor is None else ("reset", reading.why)
+    # From the positions of the counts, not from the heads of now: what was numbered in between
+    # would be in neither.
+    return Greeting(mode, counts.at, read_since(subscription, counts.at, limit), counts, why)
+
+
+def count_changes(runs: Iterable[Run]) -> set[str]:
+    """The streams of those runs after which a client cannot count for itself."""
+    return {
+        run.stream
+        for run in runs
+        if any(fact.op not in (Op.CREATED, Op.ACCESS) for fact in run.facts)
+    }
+
+
+# --- Counting ---------------------------------------------------------------------------
+
+
+def read_counts(subscriptions: Iterable[Subscription]) -> dict[Any, Counts]:
+    """Unseen and unread of each person, with the heads they are true at, in one statement.
+
+    Rows that are still pending are left out: they come later, with a number. Each count stops
+    at 100, and looks at nothing below the person's watermark, so it costs the same for an
+    inbox of ten and of ten million.
+    """
+    by_person = {subscription.person_id: subscription for subscription in subscriptions}
+    if not by_person:
+        return {}
+    using = log_database()
+    connection = connections[using]
+    person = Reader._meta.get_field("person")
+    keys = [person.get_db_prep_value(key, connection) for key in by_person]
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    sql = _COUNTS.format(
+        **{
+            model.__name__.lower(): connection.ops.quote_name(model._meta.db_table)
+            for model in (Reader, Stream, Receipt, Posting, Notification)
+        },
+        cap=Counts.CAP,
+        people=", ".join(["%s"] * len(keys)),
+        read=connection.ops.quote_name("read"),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [now] * 5 + keys)
+        rows = cursor.fetchall()
+    epoch = 0
+    heads: dict[Any, dict[str, int]] = {}
+    sums: dict[Any, list[int]] = {}
+    for key, name, head, unseen, unread in rows:
+        if name == Stream.EPOCH:
+            epoch = head
+            continue
+        person_id = person.to_python(key)
+        subscription = by_person[person_id]
+        if name in subscription.shared or name == subscription.own:
+            heads.setdefault(person_id, {})[name] = head
+            total = sums.setdefault(person_id, [0, 0])
+            total[0] += unseen
+            total[1] += unread
+    if not epoch:
+        epoch = read_heads([]).epoch
+    return {
+        person_id: Counts(
+            subscription.cursor(epoch, heads.get(person_id, {})),
+            *(min(count, Counts.CAP) for count in sums.get(person_id, (0, 0))),
+        )
+        for person_id, subscription in by_person.items()
+    }
+
+
+_LIVE = "n.recalled_at IS NULL AND (n.expires IS NULL OR n.expires > %s)"
+_OWN = f"""
+    SELECT 1 FROM {{receipt}} c JOIN {{notification}} n ON n.id = c.notification_id
+    WHERE c.person_id = r.person_id AND c.named AND c.archived_at IS NULL AND {_LIVE}
+"""
+_SHARED = f"""
+    SELECT 1 FROM {{posting}} p JOIN {{notification}} n ON n.id = p.notification_id
+    LEFT JOIN {{receipt}} c
+        ON c.notification_id = p.notification_id AND c.person_id = r.person_id
+    WHERE p.stream = r.stream AND c.archived_at IS NULL AND c.{{read}} IS NULL AND {_LIVE}
+"""
+# Marked unread one by one, below the watermark or above it.
+_KEPT = f"""
+    SELECT 1 FROM {{receipt}} c JOIN {{notification}} n ON n.id = c.notification_id
+    WHERE c.person_id = r.person_id AND NOT c.{{read}} AND c.seq IS NOT NULL
+        AND c.archived_at IS NULL AND {_LIVE}
+        AND n.audience = CASE WHEN r.stream LIKE 'user.%%' THEN '' ELSE r.stream END
+"""
+
+
+def _count(select: str) -> str:
+    return f"(SELECT COUNT(*) FROM ({select} LIMIT {{cap}}) AS capped)"
+
+
+_COUNTS = f"""
+SELECT r.person_id, r.stream, s.head,
+    CASE WHEN r.stream LIKE 'user.%%'
+        THEN {_count(_OWN + " AND c.{read} IS NULL AND c.seq > r.seen_seq AND NOT c.seen")}
+        ELSE {_count(_SHARED + " AND p.seq > r.seen_seq AND (c.seen IS NULL OR NOT c.seen)")}
+    END,
+    CASE WHEN r.stream LIKE 'user.%%'
+        THEN {_count(_OWN + " AND c.{read} IS NULL AND c.seq > r.read_seq")}
+        ELSE {_count(_SHARED + " AND p.seq > r.read_seq")}
+    END + {_count(_KEPT)}
+FROM {{reader}} r JOIN {{stream}} s ON s.name = r.stream
+WHERE r.person_id IN ({{people}})
+UNION ALL
+SELECT NULL, name, head, 0, 0 FROM {{stream}} WHERE name = 'epoch'
+"""

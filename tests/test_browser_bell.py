@@ -1,0 +1,236 @@
+"""The bell in a real browser: two logins, the shop and the admin, nothing reloaded.
+
+The `chromium` fixture fails a test whose windows had an error or a violated policy on their
+console.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import one_site
+from tests.live import deeds
+
+BELL = "notification-bell"
+BADGE = f"{BELL} .nb-badge"
+BUTTON = f"{BELL} button.nb-btn"
+PANEL = f"{BELL} .nb-pop"
+SOON = 6_000  # ms; the sweep of the in-memory layer, and a slow machine
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def live(page: Page) -> Page:
+    """Wait until the bell is connected, and mark the page: a reload would lose the mark."""
+    expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
+    page.evaluate("window.stayed = true")
+    return page
+
+
+def expect_badge(page: Page, text: str) -> None:
+    expect(page.locator(BADGE)).to_have_text(text, timeout=SOON)
+    assert page.evaluate("window.stayed") is True, "the page was reloaded"
+
+
+def test_an_order_rings_both_bells_and_the_admin_form_rings_back(site, chromium):
+    ana = live(chromium.window(site.server, "ana").tab("/"))
+    dana = live(chromium.window(site.other_server, "dana").tab("/admin/"))
+    expect(ana.locator(BADGE)).to_have_text("")
+    expect(dana.locator(BADGE)).to_have_text("")
+
+    ana.get_by_role("button", name=re.compile("Place order.*Oak desk lamp")).click()
+    expect_badge(ana, "1")
+    expect_badge(dana, "1")
+
+    # dana goes to the order by way of her bell and the ordinary admin.
+    [order] = site.call(deeds.orders_of, buyer="ana")
+    dana.goto(f"/admin/demo/order/{order}/change/")
+    live(dana)
+    dana.get_by_label("Status").select_option("shipped")
+    dana.get_by_role("button", name="Save", exact=True).click()
+    dana.wait_for_url("**/admin/demo/order/")
+    expect_badge(ana, "2")
+
+    ana.locator(BUTTON).click()
+    expect(ana.locator(PANEL)).to_be_visible()
+    expect(
+        ana.locator(PANEL).get_by_text(re.compile(f"Order {1000 + order}.*shipped")).first
+    ).to_be_visible()
+    expect(ana.locator(PANEL).get_by_text(f"Order {1000 + order} received")).to_be_visible()
+
+
+def test_the_broadcast_command_reaches_the_shop_and_the_admin_and_an_outsider_too(site, chromium):
+    pages = [
+        live(chromium.window(site.server, "ana").tab("/")),
+        live(chromium.window(site.other_server, "dana").tab("/admin/demo/order/")),
+        live(chromium.window(site.server, "jz").tab("/notifications/")),
+    ]
+    done = site.manage("broadcast", "Maintenance at 22:00", "--everyone", "--yes")
+    assert done.returncode == 0, done.stderr
+    for page in pages:
+        expect_badge(page, "1")
+    done = site.manage("broadcast", "For operators", "--staff", "--yes")
+    assert done.returncode == 0, done.stderr
+    expect_badge(pages[1], "2")
+    expect_badge(pages[0], "1")
+    expect_badge(pages[2], "1")
+
+
+@one_site
+def test_a_title_is_text_and_never_markup(site, chromium):
+    page = live(chromium.window(site.server, "ana").tab("/"))
+    evil = '<img src=x onerror="window.owned=1"><b>bold</b>'
+    site.call(deeds.send, to="ana", title=evil, body=evil, url="/orders/")
+    expect_badge(page, "1")
+    page.locator(BUTTON).click()
+    expect(page.locator(PANEL).get_by_text(evil).first).to_be_visible()
+    page.goto("/notifications/")
+    expect(page.locator("main").get_by_text(evil).first).to_be_visible()
+    assert page.evaluate("window.owned") is None
+
+
+@one_site
+def test_the_panel_opens_and_closes_by_keyboard(site, chromium):
+    site.call(deeds.send, to="ana", title="Export ready", url="/orders/")
+    page = live(chromium.window(site.server, "ana").tab("/"))
+    button = page.locator(BUTTON)
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(button).to_have_accessible_name(re.compile("1"))
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(PANEL)).to_be_visible()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(page.locator(PANEL).get_by_text("Export ready")).to_be_visible()
+    page.keyboard.press("Tab")
+    inside = "document.activeElement.closest('.nb-pop') !== null"
+    assert page.evaluate(inside), "Tab did not lead into the panel"
+    page.keyboard.press("Escape")
+    expect(page.locator(PANEL)).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(button).to_have_attribute("aria-expanded", "false")
+
+
+def test_opening_the_panel_clears_the_badge_in_every_tab_and_on_the_server(site, chromium):
+    site.call(deeds.send_many, to="ana", titles=["One", "Two"])
+    window = chromium.window(site.server, "ana")
+    first, second = live(window.tab("/")), live(window.tab("/orders/"))
+    elsewhere = live(chromium.window(site.other_server, "ana").tab("/"))
+    for page in (first, second, elsewhere):
+        expect_badge(page, "2")
+    first.bring_to_front()
+    first.locator(BUTTON).click()
+    for page in (first, second, elsewhere):
+        expect_badge(page, "")
+    counts = site.call(deeds.counts_of, username="ana")
+    assert (counts["unseen"], counts["unread"]) == (0, 2)
+
+
+def test_mark_all_read_in_the_panel_reaches_the_server_and_the_other_device(site, chromium):
+    site.call(deeds.send_many, to="ana", titles=["One", "Two"])
+    here = live(chromium.window(site.server, "ana").tab("/"))
+    there = live(chromium.window(site.other_server, "ana").tab("/"))
+    for page in (here, there):
+        expect(page.locator(f"{BELL}[unread]")).to_have_count(1, timeout=SOON)
+    here.locator(BUTTON).click()
+    here.locator(PANEL).get_by_role("button", name="Mark all read").click()
+    for page in (here, there):
+        expect(page.locator(f"{BELL}[unread]")).to_have_count(0, timeout=SOON)
+    assert site.call(deeds.counts_of, username="ana")["unread"] == 0
+
+
+def test_two_tabs_of_one_session_share_one_socket_and_the_second_takes_over(site, chromium):
+    window = chromium.window(site.server, "ana")
+    first = live(window.tab("/"))
+    second = live(window.tab("/orders/"))
+    assert len(window.sockets) == 1
+    site.call(deeds.send, to="ana", title="For both")
+    expect_badge(first, "1")
+    expect_badge(second, "1")
+
+    first.close()
+    site.call(deeds.send, to="ana", title="While one tab closes")
+    expect_badge(second, "2")
+    assert len(window.sockets) == 2
+
+
+def test_the_badge_of_a_page_is_right_though_something_came_while_it_loaded(site, chromium):
+    """The page is held back between the server's answer and its first script."""
+    window = chromium.window(site.server, "ana")
+    page = window.context.new_page()
+    came = []
+
+    def hold(route):
+        came.append(site.call(deeds.send, to="ana", title="In between"))
+        route.continue_()
+
+    page.route(re.compile(r"/start(\.\w+)?\.js"), hold)
+    page.goto("/")
+    live(page)
+    assert len(came) == 1
+    expect_badge(page, "1")
+    page.locator(BUTTON).click()
+    expect(page.locator(PANEL).get_by_text("In between")).to_have_count(1)
+
+
+def test_after_a_logout_in_another_tab_the_bell_says_so_and_shows_nothing(site, the_chromium):
+    site.call(deeds.send, to="ana", title="Only for ana")
+    window = the_chromium.window(site.server, "ana")
+    page, other = live(window.tab("/")), window.tab("/orders/")
+    page.locator(BUTTON).click()
+    expect(page.locator(PANEL).get_by_text("Only for ana")).to_be_visible()
+    other.bring_to_front()
+    other.get_by_role("button", name=re.compile("Log out")).click()
+    expect(page.locator(BELL)).to_have_attribute("state", "signedout", timeout=SOON)
+    expect(page.get_by_text("Only for ana")).to_have_count(0)
+    expect(page.locator(BADGE)).to_have_text("")
+    # What was on its way when the session ended is refused, and the browser notes that.
+    complaints = the_chromium.close_windows()
+    assert [text for text in complaints if "401" not in text] == []
+
+
+@one_site
+def test_an_anonymous_page_has_no_bell_and_opens_no_socket(site, chromium):
+    window = chromium.window(site.server)
+    page = window.tab("/")
+    expect(page.get_by_role("heading", name="On the shelf")).to_be_visible()
+    expect(page.locator(BELL)).to_have_count(0)
+    assert window.sockets == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sqlite", "runserver"), ("postgres", "uvicorn")])
+def test_the_bell_comes_back_by_itself_with_what_it_missed(
+    new_site, redis, the_chromium, name, kind
+):
+    site = new_site(name, [kind], redis=redis if name == "postgres" else None)
+    try:
+        page = live(the_chromium.window(site.server, "ana").tab("/"))
+        site.server.kill()
+        expect(page.locator(BELL)).to_have_attribute("state", "reconnecting", timeout=SOON)
+        site.call(deeds.send_many, to="ana", titles=["One", "Two"])
+        site.server.start()
+        site.server.wait()
+        expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=30_000)
+        expect_badge(page, "2")
+        page.locator(BUTTON).click()
+        for title in ("One", "Two"):
+            expect(page.locator(PANEL).get_by_text(title, exact=True)).to_be_visible()
+    finally:
+        # The browser itself complains of a line that could not be opened; nothing else may.
+        complaints = the_chromium.close_windows()
+    assert [text for text in complaints if "ERR_CONNECTION" not in text] == []
+
+
+@one_site
+def test_reduced_to_320_pixels_no_page_scrolls_sideways(site, chromium):
+    site.call(deeds.send, to="ana", title="A title that is rather long " * 4)
+    window = chromium.window(site.server, "ana", viewport={"width": 320, "height": 640})
+    for path in ("/", "/orders/", "/notifications/"):
+        page = live(window.tab(path))
+        page.locator(BUTTON).click()
+        expect(page.locator(PANEL)).to_be_visible()
+        wide = "document.documentElement.scrollWidth > window.innerWidth"
+        assert page.evaluate(wide) is False, path
+        page.close()

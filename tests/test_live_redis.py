@@ -1,0 +1,115 @@
+"""Redis is only a doorbell: without it everything still arrives, and no caller waits for it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.live import deeds
+from tests.live.process import wait_until
+from tests.live.server import Site
+from tests.live.socket import Client
+
+WITHOUT = 4.0  # s; the promise is 2 s, plus up to 1 s to notice, on a noisy machine
+
+
+@pytest.fixture
+def site(new_site, own_redis) -> Site:
+    return new_site("postgres", ["uvicorn", "daphne"], redis=own_redis)
+
+
+@pytest.fixture
+def ana(site):
+    with site.client("ana") as client:
+        client.hello()
+        site.call(deeds.send, to="ana", title="First")
+        client.listen_for("First")
+        yield client
+
+
+def healthy(client: Client) -> None:
+    assert not client.gaps
+    assert not client.twice
+
+
+def test_while_redis_is_down_notify_is_quick_and_delivery_goes_on(site, own_redis, ana):
+    with own_redis.down():
+        took = site.call(deeds.send_timed, to="ana", titles=[f"Down {n}" for n in range(20)])
+        assert sorted(took)[-2] < 0.3, took  # one may pay for finding out
+        assert max(took) < 1.0, took
+        ana.listen_for("Down 19", timeout=WITHOUT)
+        assert ana.arrived == ["First", *(f"Down {n}" for n in range(20))]
+
+        # Now that everybody knows, each further one takes the sweep and no more.
+        sent = time.monotonic()
+        site.call(deeds.send, to="ana", title="Later")
+        ana.listen_for("Later", timeout=WITHOUT)
+        assert time.monotonic() - sent < 2.5
+
+        # A request pays nothing either, and a new socket opens.
+        with site.other_server.client("bo") as bo:
+            bo.hello()
+            visitor = site.other_server.visitor("bo")
+            before = time.monotonic()
+            assert visitor.get("/notifications/").status == 200
+            assert time.monotonic() - before < 2
+            site.call(deeds.send, to="bo", title="New socket")
+            bo.listen_for("New socket", timeout=WITHOUT)
+    healthy(ana)
+
+
+def test_when_redis_is_back_the_bell_is_quick_again(site, own_redis, ana):
+    with own_redis.down():
+        site.call(deeds.send, to="ana", title="Down")
+        ana.listen_for("Down", timeout=6)
+
+    number = 0
+
+    def quick() -> bool:
+        nonlocal number
+        number += 1
+        sent = time.monotonic()
+        site.call(deeds.send, to="ana", title=f"Back {number}")
+        ana.listen_for(f"Back {number}", timeout=6)
+        return time.monotonic() - sent < 0.2
+
+    # The sweep alone would be as quick as that one time in twenty; three times in a row it is not.
+    wait_until(lambda: quick() and quick() and quick(), "the bell rings again", 20)
+    healthy(ana)
+
+
+def test_while_redis_hangs_notify_is_quick_and_delivery_goes_on(site, own_redis, ana):
+    with own_redis.frozen():
+        took = site.call(deeds.send_timed, to="ana", titles=[f"Hung {n}" for n in range(20)])
+        assert sum(took) < 3, took
+        assert max(took) < 1.0, took
+        ana.listen_for("Hung 19", timeout=WITHOUT + 1)
+    healthy(ana)
+    assert ana.arrived[1:] == [f"Hung {n}" for n in range(20)]
+
+
+def test_a_flushed_and_restarted_redis_makes_no_process_deaf(site, own_redis, ana):
+    for number in range(3):
+        with own_redis.down():
+            pass
+        site.call(deeds.send, to="ana", title=f"After restart {number}")
+        ana.listen_for(f"After restart {number}", timeout=7)
+    healthy(ana)
+
+
+def test_a_forged_or_foreign_message_on_the_bus_harms_nobody(site, own_redis, ana):
+    site.call(deeds.ring_nonsense)
+    site.call(deeds.send, to="ana", title="Unharmed")
+    ana.listen_for("Unharmed", timeout=7)
+    healthy(ana)
+    assert "Traceback" not in site.log(), site.log()[-5000:]
+
+
+def test_a_site_that_starts_without_redis_serves_pages_and_sockets(new_site, own_redis):
+    own_redis.stop()
+    site = new_site("postgres", ["uvicorn"], redis=own_redis)
+    with site.client("ana") as ana:
+        ana.hello()
+        site.call(deeds.send, to="ana", title="Without")
+        ana.listen_for("Without", timeout=WITHOUT)
