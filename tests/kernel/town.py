@@ -181,13 +181,14 @@ class Town:
 
     def tick(self, seconds: int = 1) -> None:
         before, self.now = self.now, self.now + timedelta(seconds=seconds)
-        self.has_expired = Notification.objects.filter(
+        self.has_expired |= Notification.objects.filter(
             expires__gt=before, expires__lte=self.now
         ).exists()
 
     @contextmanager
     def step(self, fate: int = OK) -> Iterator[None]:
         """Something happens; then every socket is served, and what is shown is compared."""
+        self.has_expired = False
         self.tick()
         yield
         for client in self.clients:
