@@ -284,6 +284,7 @@ class Hub:
         task = self.loop.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _task: work.close())  # if it was ended before it began
 
     async def greet(self, socket: Socket, cursor: Cursor | None) -> str:
         """Answer `hello`: where the log stands, the counts, and what came since `cursor`.

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt, Stream
@@ -136,7 +136,11 @@ def erase(person_id: Any, told: list[int], using: str) -> None:
 
 @dataclass(frozen=True)
 class Fact:
-    """A numbered entry with what it speaks of. `notification` is None when that is gone."""
+    """A numbered entry with what it speaks of.
+
+    `notification` is None when that was deleted or recalled, or has expired: a client would
+    count it until the next `counts`.
+    """
 
     seq: int
     op: str
@@ -272,7 +276,8 @@ def read_runs(
             continue
         found.append((name, prev, entries))
         wanted.update(e.notification_id for e in entries if e.notification_id is not None)
-    told = Notification.objects.using(using).filter(recalled_at=None).in_bulk(wanted)
+    lasting = Q(expires=None) | Q(expires__gt=timezone.now())
+    told = Notification.objects.using(using).filter(lasting, recalled_at=None).in_bulk(wanted)
     runs = []
     for name, prev, entries in found:
         if cut and is_own(name):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.utils import timezone
 
 from notifications import Everyone, Group, broadcast, inbox_of, notify
 from notifications.models import Entry, Notification, Pending, Posting, Receipt, Stream
@@ -179,13 +181,15 @@ def test_what_is_gone_takes_its_number_and_says_nothing(ana, fresh):
     cursor = fresh(ana).counts().at
     notify(ana, "Recalled").recall()
     deleted = notify(ana, "Deleted")
+    expired = notify(ana, "Expired before it was read", expires=timedelta(hours=1))
     shared = broadcast(Everyone(), "Deleted before it had a number")
     Notification.objects.filter(pk__in=[deleted.pk, shared.pk]).delete()
+    Notification.objects.filter(pk=expired.pk).update(expires=timezone.now())
     inbox = fresh(ana)
     reading = read_since(inbox.subscription, cursor, 100)
     told = [fact.notification for run in reading.runs for fact in run.facts]
-    assert told == [None] * 4
-    assert reading.heads.seqs == {"user": 3, "everyone": 1}
+    assert told == [None] * 5
+    assert reading.heads.seqs == {"user": 4, "everyone": 1}
     assert not Posting.objects.exists()
 
 
