@@ -382,6 +382,12 @@ class HalfOpen(Scenario):
 
     def trouble(self, play: Play) -> None:
         play.wait_for(0.3)
+        wait_until(
+            lambda: play.admitted() == len(play.names()),
+            "the servers tell of all sockets",
+            self.LET_GO * play.slack,
+            every=0.1,
+        )
         self.line.swallow()
         with self.sleepers.process.frozen():
             wait_until(
@@ -413,6 +419,7 @@ class NeverReads(Scenario):
     BACKLOG = 1_000
     """10 MB: more than the kernel's own buffers hold for one connection."""
     STALLED = 40
+    """A quarter of them in the short form."""
     EACH = 1024.0
     """KiB"""
 
@@ -426,9 +433,10 @@ class NeverReads(Scenario):
         cursor = play.ledger.tell("state")[f"{name}/a"]["cursor"]
         cursor = {key: value if key == "epoch" else 0 for key, value in cursor.items()}
         stalled = play.town.ledger()
+        many = self.STALLED if play.size >= 2_000 else self.STALLED // 4
         for server in play.town.servers:
             before = server_kib(server)
-            labels = [f"stalled-{server.port}-{number}" for number in range(self.STALLED)]
+            labels = [f"stalled-{server.port}-{number}" for number in range(many)]
             plans = [
                 play.tab(name, label, url=server.url, reads=False, acks=False, cursor=cursor)
                 for label in labels
@@ -436,8 +444,8 @@ class NeverReads(Scenario):
             play.unmatched.update(plan["name"] for plan in plans)
             play.open(plans, stalled)
             wait_until(
-                lambda server=server: play.sockets(server) >= self.STALLED,
-                "forty clients that do not read are connected",
+                lambda server=server: play.sockets(server) >= many,
+                "the clients that do not read are connected",
                 30,
             )
             peak = before
@@ -446,8 +454,8 @@ class NeverReads(Scenario):
                 if (now := server_kib(server)) > peak:
                     peak, grew = now, time.monotonic()
                 time.sleep(0.1)
-            each = (peak - before) / self.STALLED
-            play.note(f"{server.kind}: {each:.0f} KiB for each of {self.STALLED} stalled readers")
+            each = (peak - before) / many
+            play.note(f"{server.kind}: {each:.0f} KiB for each of {many} stalled readers")
             if each > self.EACH:
                 play.complain(f"{server.kind}: {each:.0f} KiB for each stalled reader")
         stalled.process.kill()

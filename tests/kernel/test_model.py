@@ -238,7 +238,9 @@ def test_the_vectors_for_the_browser_are_what_the_kernel_says_today(transactiona
     if os.environ.get("RECORD"):
         lines = [json.dumps(one, separators=(",", ":"), ensure_ascii=False) for one in histories]
         VECTORS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
-    assert json.loads(VECTORS.read_text()) == histories
+    recorded = {one["seed"]: one for one in json.loads(VECTORS.read_text())}
+    changed = [one["seed"] for one in histories if recorded.get(one["seed"]) != one]
+    assert not changed, "the kernel says something else today; if it should, RECORD=1"
     compared = [step for one in histories for step in one["steps"] if "shown" in step]
     assert len(compared) > len(SEEDS) * STEPS / 2
     told = [frame for one in histories for step in one["steps"] for frame in step["events"]]
