@@ -361,3 +361,11 @@ def _logged_out(request: Any, user: Any, **_: Any) -> None:
 def _access_changed(people: Iterable[Any], using: str, arg: dict[str, str] | None = None) -> None:
     """Tell the hubs, in the log: so it reaches every process, with a channel layer or without."""
     publish((News.for_person(Op.ACCESS, person_id, arg=arg) for person_id in people), using)
+
+
+def disconnect(people: Iterable[Any]) -> None:
+    """Close all sockets of these people, in every process. Their browsers come back by themselves.
+
+    To keep somebody out, end their sessions or disable the account.
+    """
+    _access_changed([pk_of(person) for person in people], log_database(), {"disconnect": "now"})

@@ -67,6 +67,7 @@ class NotificationConsumer(AsyncConsumer):
             log("refuse", code=int(refused.code), reason=refused.code.name.lower())
             await send({"type": "websocket.close", "code": int(refused.code)})
             return
+        socket.version = wire.SUBPROTOCOL if offered else ""
         code = None
         try:
             code = await self._serve(hub, socket, receive)

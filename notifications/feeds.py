@@ -49,6 +49,8 @@ class Feed(Socket):
 
     __slots__ = ("queue",)
 
+    transport = "events"
+
     def __init__(self, subscription: Subscription, session_key: str) -> None:
         self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE)
         super().__init__(subscription, self.queue.put, session_key)
@@ -61,6 +63,7 @@ class Feed(Socket):
     def write_heartbeat(self, text: str) -> None:
         """It shows that the line is alive. Nobody can answer; who does not read fills the queue."""
         self.missed = 0
+        self._heard = time.monotonic()
         self.write(text)
 
 
@@ -68,6 +71,8 @@ class Poll(Feed):
     """A feed for one answer."""
 
     __slots__ = ()
+
+    transport = "poll"
 
     def write_heartbeat(self, text: str) -> None:
         """An answer has a time limit of its own."""

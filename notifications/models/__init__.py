@@ -1,10 +1,11 @@
 """The tables: content and inbox, the log, the processes."""
 
 from .notification import Level, Notification, Reader, Receipt, described, ref, resolve
-from .process import Process
+from .process import Connection, Process, Sample, Transport
 from .stream import Entry, Op, Pending, Posting, Stream
 
 __all__ = [
+    "Connection",
     "Entry",
     "Level",
     "Notification",
@@ -14,7 +15,9 @@ __all__ = [
     "Process",
     "Reader",
     "Receipt",
+    "Sample",
     "Stream",
+    "Transport",
     "described",
     "ref",
     "resolve",

@@ -20,7 +20,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -31,9 +30,9 @@ from django.utils import timezone
 from .. import wire
 from ..conf import conf
 from ..log import log
-from ..models import Notification, Op, Pending, Process
+from ..models import Notification, Op, Pending
 from ..wire import Close, Cursor
-from . import bell
+from . import bell, presence
 from .drain import drain_on_sigterm
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
 from .number import is_due, log_database, number
@@ -130,6 +129,10 @@ class Hub:
         """From when something was stored to when it is written to the sockets; live pushes only."""
         self.lag = Timing()
         """How late the event loop comes to what is due, once a second."""
+        self.layer_round_trip = Timing()
+        """A bell to ourselves, through the layer."""
+        self.presence = presence.Presence()
+        self._tested = 0.0
         self._dirty: set[str] = set()
         self._rung = asyncio.Event()
         self._sweep_now = asyncio.Event()
@@ -208,6 +211,7 @@ class Hub:
             return Close.TOO_MANY_TABS
         self.sockets.add(socket)
         self.people[socket.person_id].add(socket)
+        self.presence.moved.add(socket.person_id)
         return None
 
     async def attach(self, socket: Socket) -> None:
@@ -233,6 +237,7 @@ class Hub:
             mine.discard(socket)
             if not mine:
                 del self.people[socket.person_id]
+        self.presence.moved.add(socket.person_id)
         self._unsubscribe(socket)
 
     def _tell_end(self, socket: Socket, code: int | None) -> None:
@@ -551,6 +556,9 @@ class Hub:
             for socket in sockets:
                 if session_mark(socket.session_key) == arg["logout"]:
                     self.close(socket, Close.LOGGED_OUT)
+        elif "disconnect" in arg:
+            for socket in sockets:
+                self.close(socket, Close.SESSION_CHANGED)
         else:
             self._spawn(self._recheck(sockets))
 
@@ -717,6 +725,7 @@ class Hub:
         if message.get("from") == bell.PROCESS:
             if message.get("test"):
                 self._heard = time.monotonic()
+                self.layer_round_trip.took(self._heard - self._tested)
             return
         streams = message.get("streams")
         if isinstance(streams, list):
@@ -732,7 +741,7 @@ class Hub:
         if self._channel is None:
             await asyncio.sleep(0.05)
             return
-        began = time.monotonic()
+        self._tested = began = time.monotonic()
         message = {"type": bell.MESSAGE, "from": bell.PROCESS, "test": True}
         try:
             async with asyncio.timeout(conf.bell_timeout):
@@ -843,7 +852,15 @@ class Hub:
                 self.close(socket, Close.DRAINING)
 
     async def _tell_presence(self) -> None:
-        await self.run(_write_presence, self.id, len(self.people), len(self.sockets))
+        backlog = len(self._dirty) + sum(socket.behind for socket in self.sockets)
+        figures = presence.Figures(self.stats, self.commit_to_send, self.layer_round_trip, backlog)
+        report = self.presence.report(self.people, len(self.sockets), figures)
+        try:
+            await self.run(presence.write, self.id, report)
+        except BaseException:
+            self.presence.failed(report)
+            raise
+        self.presence.wrote(report)
         await asyncio.sleep(conf.presence)
 
 
@@ -880,13 +897,3 @@ def _look_at_the_clock(since: Any, now: Any) -> tuple[set[str], set[str]]:
     expired = set(ended.exclude(audience="").values_list("audience", flat=True).distinct())
     people = ended.filter(audience="").values_list("receipts__person_id", flat=True).distinct()
     return grown, expired | {user_stream(person_id) for person_id in people}
-
-
-def _write_presence(id: uuid.UUID, people: int, sockets: int) -> None:
-    now = timezone.now()
-    processes = Process.objects.using(log_database())
-    _process, new = processes.update_or_create(
-        id=id, defaults={"beat": now, "people": people, "sockets": sockets}
-    )
-    if new:  # what died before us leaves its row
-        processes.filter(beat__lt=now - timedelta(hours=1)).delete()

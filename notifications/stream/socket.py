@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from ..conf import conf
-from ..wire import HEARTBEAT, Close, Cursor
+from ..wire import HEARTBEAT, SUBPROTOCOL, Close, Cursor
 from .read import Subscription
 
 GONE = 1006
@@ -45,11 +45,16 @@ class Socket:
         "missed",
         "sent",
         "session_key",
+        "since",
         "subscription",
+        "tabs",
         "turn",
+        "version",
         "window",
         "window_bytes",
     )
+
+    transport = "websocket"
 
     def __init__(
         self,
@@ -60,7 +65,10 @@ class Socket:
         self.subscription = subscription
         self.language = conf.language
         self.session_key = session_key
-        self.checked = time.monotonic()
+        self.checked = self.since = time.monotonic()
+        self.version = SUBPROTOCOL
+        self.tabs = 1
+        """Windows that share it, as their leader says."""
         self._send = send
         self.sent: dict[str, int] = {}
         self.epoch = 0
@@ -84,6 +92,11 @@ class Socket:
     @property
     def person_id(self) -> Any:
         return self.subscription.person_id
+
+    @property
+    def heard_at(self) -> float:
+        """When it last said something, by the monotonic clock."""
+        return self._heard
 
     @property
     def writable(self) -> bool:
