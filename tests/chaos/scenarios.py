@@ -356,6 +356,16 @@ class BackupRestored(Scenario):
         play.manage("notifications_epoch", "--yes")
 
 
+class EpochForgotten(BackupRestored):
+    """The same, but nobody runs `notifications_epoch`. All clients are back before anything new is
+    written, so that those who are ahead of the database can be told so."""
+
+    name = "epoch forgotten"
+
+    def begin_again(self, play: Play) -> None:
+        pass
+
+
 # Lines
 
 
