@@ -72,6 +72,8 @@ REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
 """What a close code says in the log."""
 SLICE = 500
 """Sockets written to between two breaths of the event loop."""
+FRAMES_AT_ONCE = 4
+"""Frames of one stream that are read together. Half a window: a socket that is not slow takes it."""
 SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
@@ -440,28 +442,40 @@ class Hub:
     def _read(
         self, dirty: set[str], positions: dict[str, tuple[int, list[str]]]
     ) -> tuple[int, list[tuple[Run, dict[str, str]]]]:
-        """Number and read, in a thread: each run with its text in each language."""
+        """Number and read, in a thread: each run with its text in each language.
+
+        Several frames of a stream, when there is much to say: numbering and the heads are what
+        costs when all are busy, and a frame holds little.
+        """
         self._number(dirty)
         heads = read_heads(positions)
-        since = {name: pushed for name, (pushed, _languages) in positions.items()}
-        runs, lost = read_runs(since, heads, conf.read_limit)
-        lost |= {name for name, pushed in since.items() if heads.head.get(name, 0) < pushed}
+        at = {name: pushed for name, (pushed, _languages) in positions.items()}
+        lost = {name for name, pushed in at.items() if heads.head.get(name, 0) < pushed}
+        texts: list[tuple[Run, dict[str, str]]] = []
+        more: list[str] = []
+        for _ in range(FRAMES_AT_ONCE):
+            runs, pruned = read_runs(at, heads, conf.read_limit)
+            lost |= pruned
+            texts += self._write(runs, positions)
+            at |= {run.stream: run.seq for run in runs}
+            more = [n for n, seq in at.items() if seq < heads.head.get(n, 0) and n not in lost]
+            if not more:
+                break
         if lost:
             self.loop.call_soon_threadsafe(self._start_again, lost)
+        if more:  # the limit cut it off
+            self.loop.call_soon_threadsafe(self.ring, more)
+        return heads.epoch, texts
+
+    def _write(
+        self, runs: list[Run], positions: Mapping[str, tuple[int, list[str]]]
+    ) -> list[tuple[Run, dict[str, str]]]:
         texts: dict[str, tuple[Run, dict[str, str]]] = {run.stream: (run, {}) for run in runs}
         for language in {word for _pushed, words in positions.values() for word in words}:
             wanted = [run for run in runs if language in positions[run.stream][1]]
             for run, text in write_runs(wanted, _key, language, self.above.render):
                 texts[run.stream][1][language] = text
-        reached = since | {run.stream: run.seq for run in runs}
-        more = [
-            name
-            for name, seq in reached.items()
-            if seq < heads.head.get(name, 0) and name not in lost
-        ]
-        if more:  # the limit cut it off
-            self.loop.call_soon_threadsafe(self.ring, more)
-        return heads.epoch, list(texts.values())
+        return list(texts.values())
 
     def _number(self, streams: set[str]) -> None:
         """Number them together; if something is wrong with one, that one alone stays behind."""
