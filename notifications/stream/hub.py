@@ -73,7 +73,7 @@ REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
 SLICE = 500
 """Sockets written to between two breaths of the event loop."""
 FRAMES_AT_ONCE = 4
-"""Frames of one stream that are read together. Half a window: a socket that is not slow takes it."""
+"""Frames of one stream that are read together: half a window, so a socket that acks takes it."""
 SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
