@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo test check chaos chaos-short format clean
+.PHONY: help demo test check chaos chaos-short script screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
@@ -12,6 +12,8 @@ help:
 	@echo "make check    format, lint, types, import floors, deploy checks, migrations"
 	@echo "make chaos    try to lose a notification: real processes, real faults (SEED=1, ONLY=redis)"
 	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
+	@echo "make script   build the bell's scripts and styles again, after a change of their sources"
+	@echo "make screenshots   the pictures of docs/screenshots.md, from the running demo"
 	@echo "make format   put the code into the house format"
 	@echo "make clean    remove what the verbs above made, the demo's database too"
 
@@ -31,6 +33,12 @@ chaos: .venv/dev
 
 chaos-short: .venv/dev
 	@$(BIN)/python -m pytest -m "chaos or not chaos" tests/test_chaos.py
+
+script:
+	@sh .ci/script
+
+screenshots: .venv/dev
+	@$(BIN)/python docs/make_screenshots.py
 
 format: .venv/dev
 	$(BIN)/ruff format .

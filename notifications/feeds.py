@@ -96,7 +96,10 @@ async def events(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 @require_safe
 async def poll(request: HttpRequest) -> HttpResponse:
-    """What came since the cursor, as `{"frames": [...]}`; under ASGI it waits for something."""
+    """What came since the cursor, as `{"frames": [...]}`.
+
+    Under ASGI it waits for something to come, unless `?wait=0`.
+    """
     if not isinstance(request, ASGIRequest):
         return await sync_to_async(_poll_now)(request)
     opened = await _open(request, Poll)
@@ -112,7 +115,8 @@ async def poll(request: HttpRequest) -> HttpResponse:
         await hub.attach(feed)
         mode = await hub.greet(feed, cursor)
         messages = _taken(feed)
-        if mode == "resume" and len(messages) == 1:  # a welcome, and no news
+        # A welcome and no news. A client that only wants to know whether it gets through waits not.
+        if mode == "resume" and len(messages) == 1 and request.GET.get("wait") != "0":
             async with asyncio.timeout(conf.poll_wait):
                 messages.append(await feed.queue.get())
             messages += _taken(feed)

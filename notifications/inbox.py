@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from .audiences import pk_of, streams_of
 from .conf import conf
 from .errors import BadCursor, BadFrame, BadRequest, NotYours, UnknownAction, UnknownView
-from .models import Notification, Op, Pending, Posting, Reader, Receipt, described
+from .models import Level, Notification, Op, Pending, Posting, Reader, Receipt, described
 from .notices import render
 from .signals import inbox_changed
 from .stream.number import is_due, log_database, number
@@ -34,6 +34,10 @@ ACTIONS = {
 }
 
 PAGE_LIMIT = 100
+SEARCHED = 5_000
+"""Notifications of one stream that a page of a search looks through; the next page goes on."""
+KINDS_FROM = 300
+"""The newest notifications whose kinds are offered as filters."""
 LOCK_PATIENCE = 1.0
 """Seconds that a page waits to number what is pending, before it shows it unnumbered."""
 
@@ -67,12 +71,71 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What to look for; empty is everything. Days are the reader's, both included.
+
+    Titles and bodies are searched as they are stored: in the site's language.
+    """
+
+    text: str = ""
+    kind: str = ""
+    level: str = ""
+    """This level and those above it."""
+    since: date | None = None
+    until: date | None = None
+
+    def __post_init__(self) -> None:
+        words = [level.word for level in Level]
+        if self.level and self.level not in words:
+            raise BadRequest(f"unknown level {self.level[:40]!r}: expected one of {words}.")
+        if "\x00" in self.text + self.kind:
+            raise BadRequest("a search cannot contain NUL characters.")
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it asks for something that no index finds."""
+        return bool(self.text or self.kind or self.level)
+
+    def __bool__(self) -> bool:
+        return self.narrows or bool(self.since or self.until)
+
+    def of(self, prefix: str = "") -> Q:
+        """The condition, on a notification or on what leads to one."""
+        found = Q()
+        if self.kind:
+            found &= Q(**{f"{prefix}kind": self.kind})
+        if self.level:
+            found &= Q(**{f"{prefix}level__gte": Level[self.level.upper()]})
+        for word in self.text.split():
+            found &= Q(**{f"{prefix}title__icontains": word}) | Q(
+                **{f"{prefix}body__icontains": word}
+            )
+        if self.since:
+            found &= Q(created__gte=_midnight(self.since))
+        if self.until:
+            found &= Q(created__lt=_midnight(self.until + timedelta(days=1)))
+        return found
+
+
+def _midnight(day: date) -> datetime:
+    moment = datetime.combine(day, time.min)
+    return timezone.make_aware(moment) if timezone.is_aware(timezone.now()) else moment
+
+
+EVERYTHING = Search()
+
+
+@dataclass(frozen=True)
 class Page:
-    """Items, newest first; `before` leads to the next page. `counts.at` was taken before them."""
+    """Items, newest first. `counts.at` was taken before them.
+
+    `before` leads to the page of older ones, `after` to that of newer ones.
+    """
 
     items: list[Item]
     before: str | None
     counts: Counts
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,28 +181,57 @@ class Inbox:
         """Unseen and unread, with the positions at which they are true. One statement."""
         return read_counts([self.subscription])[self.person_id]
 
-    def page(self, view: str = ALL, before: str | None = None, limit: int = 25) -> Page:
+    def page(
+        self,
+        view: str = ALL,
+        before: str | None = None,
+        limit: int = 25,
+        *,
+        after: str | None = None,
+        search: Search = EVERYTHING,
+    ) -> Page:
         """A page of the inbox, newest first.
 
-        `before` is the token of the page before it. Raises `UnknownView`, `BadRequest`.
+        `before` and `after` are tokens of the page that led here. Raises `UnknownView`,
+        `BadRequest`.
         """
         if view not in VIEWS:
             raise UnknownView(view, VIEWS)
         limit = max(1, min(limit, PAGE_LIMIT))
-        position = None if before is None else _parse_position(before)
+        token = before if after is None else after
+        span = _Span(None if token is None else _parse_position(token), newer=after is not None)
         counts = self.counts()
         read_seqs = self._read_seqs()
+        if search.narrows:
+            span.end = self._end_of_search(span)
         rows = [
-            *self._personal(view, position, limit + 1, read_seqs),
-            *self._shared(view, position, limit + 1, read_seqs),
-            *self._pending(view, position, limit + 1),
+            *self._personal(view, span, limit + 1, read_seqs, search),
+            *self._shared(view, span, limit + 1, read_seqs, search),
+            *self._pending(view, span, limit + 1, search),
         ]
-        rows = sorted({row.id: row for row in rows}.values(), key=_position, reverse=True)
-        shown = rows[:limit]
-        more = _position_token(shown[-1]) if len(rows) > limit else None
+        rows = sorted({row.id: row for row in rows}.values(), key=_position, reverse=not span.newer)
+        if span.newer and len(rows) <= limit and span.end is None:
+            return self.page(view, None, limit, search=search)  # the newest page, and a full one
+        shown, more = rows[:limit], len(rows) > limit
+        far = span.end if not more else _position(shown[-1])
+        near = span.position and (_position(shown[0]) if shown else None)
+        if span.newer:
+            shown = shown[::-1]
+            far, near = near, far
         rendered = render((row.notification for row in shown), self.language)
         items = [self._item(row, rendered[row.id], read_seqs) for row in shown]
-        return Page(items, more, counts)
+        return Page(items, _position_token(far), counts, _position_token(near))
+
+    def kinds(self) -> list[str]:
+        """The kinds of the newest notifications of this inbox."""
+        using = log_database()
+        own = Receipt.objects.using(using).filter(person_id=self.person_id, named=True)
+        shared = Posting.objects.using(using).filter(self._theirs())
+        found: set[str] = set()
+        for rows in (own, shared):
+            kinds = rows.order_by("-created").values_list("notification__kind", flat=True)
+            found.update(kinds[:KINDS_FROM])
+        return sorted(found - {""})
 
     def unread(self, limit: int = PAGE_LIMIT) -> list[Item]:
         """What is unread, newest first."""
@@ -159,15 +251,14 @@ class Inbox:
         return dict(readers.values_list("stream", "read_seq"))
 
     def _personal(
-        self, view: str, position: tuple[datetime, int] | None, limit: int, seqs: dict[str, int]
+        self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
     ) -> Iterable[_Row]:
         own = self.subscription.own
         rows = (
             Receipt.objects.using(log_database())
             .select_related("notification")
-            .filter(
-                _live("notification__"), _before(position), person_id=self.person_id, named=True
-            )
+            .filter(_live("notification__"), span.within(), search.of("notification__"))
+            .filter(person_id=self.person_id, named=True)
             .filter(Q(seq__isnull=False) | Q(created__lte=timezone.now()))  # due by now
             .filter(archived_at__isnull=view != ARCHIVED)
         )
@@ -175,28 +266,27 @@ class Inbox:
             rows = rows.filter(
                 Q(read=False) | Q(read=None, seq=None) | Q(read=None, seq__gt=seqs.get(own, 0))
             )
-        for row in rows.order_by("-created", "-notification_id")[:limit]:
+        for row in rows.order_by(*span.order)[:limit]:
             yield _Row(row.created, row.notification_id, row.notification, own, row.seq, row)
 
     def _shared(
-        self, view: str, position: tuple[datetime, int] | None, limit: int, seqs: dict[str, int]
+        self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
     ) -> Iterable[_Row]:
         mine = Q(notification__receipts__person=self.person_id)
         rows = (
             Posting.objects.using(log_database())
             .select_related("notification")
             .annotate(mine=FilteredRelation("notification__receipts", condition=mine))
-            .filter(_live("notification__"), _before(position))
+            .filter(_live("notification__"), span.within(), search.of("notification__"))
             .filter(mine__archived_at__isnull=view != ARCHIVED)
         )
-        theirs, unread = Q(pk__in=[]), Q(mine__read=False)
-        for stream, begin in self.subscription.shared.items():
-            theirs |= Q(stream=stream, seq__gt=begin)
+        unread = Q(mine__read=False)
+        for stream in self.subscription.shared:
             unread |= Q(stream=stream, seq__gt=seqs.get(stream, 0), mine__read=None)
-        rows = rows.filter(theirs)
+        rows = rows.filter(self._theirs())
         if view == UNREAD:
             rows = rows.filter(unread)
-        page = list(rows.order_by("-created", "-notification_id")[:limit])
+        page = list(rows.order_by(*span.order)[:limit])
         receipts = self._receipts(row.notification_id for row in page)
         for row in page:
             receipt = receipts.get(row.notification_id)
@@ -204,9 +294,28 @@ class Inbox:
                 row.created, row.notification_id, row.notification, row.stream, row.seq, receipt
             )
 
-    def _pending(
-        self, view: str, position: tuple[datetime, int] | None, limit: int
-    ) -> Iterable[_Row]:
+    def _theirs(self) -> Q:
+        """The postings of the shared streams that are this person's."""
+        theirs = Q(pk__in=[])
+        for stream, begin in self.subscription.shared.items():
+            theirs |= Q(stream=stream, seq__gt=begin)
+        return theirs
+
+    def _end_of_search(self, span: _Span) -> tuple[datetime, int] | None:
+        """How far this page looks, so that a search through a million costs no more than one page.
+
+        None: to the end.
+        """
+        using = log_database()
+        own = Receipt.objects.using(using).filter(person_id=self.person_id, named=True)
+        shared = Posting.objects.using(using).filter(self._theirs())
+        ends: list[tuple[datetime, int]] = []
+        for rows in (own, shared):
+            rows = rows.filter(span.within()).order_by(*span.order)
+            ends += rows.values_list("created", "notification_id")[SEARCHED - 1 : SEARCHED]
+        return (min if span.newer else max)(ends, default=None)
+
+    def _pending(self, view: str, span: _Span, limit: int, search: Search) -> Iterable[_Row]:
         """What was told to a shared audience and has no number yet: newest, and unread."""
         if view == ARCHIVED:
             return
@@ -220,9 +329,9 @@ class Inbox:
             return
         receipts = self._receipts(streams)
         found = Notification.objects.using(log_database()).filter(_live(), pk__in=streams)
-        for one in found:
+        for one in found.filter(search.of()):
             row = _Row(one.created, one.pk, one, streams[one.pk], None, receipts.get(one.pk))
-            if position is not None and _position(row) >= position:
+            if not span.holds(_position(row)):
                 continue
             if (row.receipt and row.receipt.archived_at) or (view == UNREAD and not row.unread(0)):
                 continue
@@ -252,7 +361,7 @@ class Inbox:
             seq=row.seq,
             unread=row.unread(seqs.get(row.stream, 0)),
             archived=bool(row.receipt and row.receipt.archived_at),
-            lang=self.language if one.kind else "",
+            lang=self.language if one.kind else _lang_of(one),
         )
 
     # --- Acting ---
@@ -443,9 +552,12 @@ def _position(row: _Row) -> tuple[datetime, int]:
     return row.created, row.id
 
 
-def _position_token(row: _Row) -> str:
-    created = row.created if row.created.tzinfo else row.created.replace(tzinfo=UTC)
-    return f"{(created - _EPOCH) // timedelta(microseconds=1)}-{row.id}"
+def _position_token(position: tuple[datetime, int] | None) -> str | None:
+    if position is None:
+        return None
+    created, id = position
+    created = created if created.tzinfo else created.replace(tzinfo=UTC)
+    return f"{(created - _EPOCH) // timedelta(microseconds=1)}-{id}"
 
 
 def _parse_position(token: str) -> tuple[datetime, int]:
@@ -462,8 +574,46 @@ def _parse_position(token: str) -> tuple[datetime, int]:
     return created, number
 
 
-def _before(position: tuple[datetime, int] | None) -> Q:
-    if position is None:
-        return Q()
-    created, id = position
-    return Q(created__lte=created) & (Q(created__lt=created) | Q(notification_id__lt=id))
+@dataclass
+class _Span:
+    """What lies beyond a position, towards the older or the newer, up to an end."""
+
+    position: tuple[datetime, int] | None
+    newer: bool
+    end: tuple[datetime, int] | None = None
+
+    @property
+    def order(self) -> tuple[str, str]:
+        return ("created", "notification_id") if self.newer else ("-created", "-notification_id")
+
+    def within(self) -> Q:
+        older, newer = ("gt", "lt") if self.newer else ("lt", "gt")
+        found = Q()
+        if self.position is not None:
+            found &= _beyond(older, *self.position)
+        if self.end is not None:
+            created, id = self.end
+            found &= _beyond(newer, created, id) | Q(created=created, notification_id=id)
+        return found
+
+    def holds(self, position: tuple[datetime, int]) -> bool:
+        if self.newer:
+            return (self.position is None or position > self.position) and (
+                self.end is None or position <= self.end
+            )
+        return (self.position is None or position < self.position) and (
+            self.end is None or position >= self.end
+        )
+
+
+def _beyond(side: str, created: datetime, id: int) -> Q:
+    """Written so that an index on `created` serves it."""
+    return Q(**{f"created__{side}e": created}) & (
+        Q(**{f"created__{side}": created}) | Q(**{f"notification_id__{side}": id})
+    )
+
+
+def _lang_of(one: Notification) -> str:
+    """The language of a text that was stored as it is: what its sender said of it."""
+    lang = one.data.get("lang", "") if isinstance(one.data, dict) else ""
+    return lang if isinstance(lang, str) else ""

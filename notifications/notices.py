@@ -64,6 +64,8 @@ class Notice:
 
     kind: ClassVar[str]
     """The kind's name in the database and on the wire; by default the class's in snake_case."""
+    verbose_name: ClassVar[str | Promise] = ""
+    """The kind's name for people, in the filter of the inbox; by default `kind` in words."""
     level: ClassVar[str] = "info"
     select_related: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Relations to fetch along with a field's instance, so that a list of notices costs no
@@ -171,6 +173,13 @@ def _home(cls: type) -> str:
 def registered(kind: str) -> type[Notice] | None:
     """The class of a kind, if there is one."""
     return _registry.get(kind)
+
+
+def name_of_kind(kind: str) -> str:
+    """A kind as people read it."""
+    cls = _registry.get(kind)
+    given = str(cls.verbose_name) if cls else ""
+    return given or kind.replace("_", " ").capitalize()
 
 
 # --- Fields ------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import wraps
 from itertools import groupby
@@ -12,7 +13,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -25,8 +26,10 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from .conf import conf
-from .errors import BadFrame, NotificationError, NotYours
-from .inbox import ALL, ARCHIVED, UNREAD, Item, Page
+from .errors import BadFrame, BadRequest, NotificationError, NotYours
+from .inbox import ALL, ARCHIVED, EVERYTHING, UNREAD, Item, Page, Search
+from .models import Level
+from .notices import name_of_kind
 from .templatetags.notifications import inbox, shown
 from .wire import Cursor, do_of, ids_of, loads
 
@@ -56,44 +59,121 @@ def _own(view: View) -> View:
 @_own
 @require_GET
 def inbox_page(request: HttpRequest) -> HttpResponse:
-    """The inbox as a page that needs no script: `?view=all|unread|archived&before=`."""
+    """The inbox as a page that needs no script.
+
+    `?view=all|unread|archived`, `&type=&level=&q=&from=&to=` to look for something, and
+    `&before=`, `&after=`, `&size=` for its pages.
+    """
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
-    view = request.GET.get("view", ALL)
     mine = inbox(request)
     mine.number()
     try:
-        page = mine.page(view, request.GET.get("before"))
+        asked = Asked.of(request.GET)
+        page = mine.page(
+            asked.view, asked.before, asked.size, after=asked.after, search=asked.search
+        )
     except NotificationError as error:
-        context = {"view": ALL, "tabs": _tabs(ALL), "error": _said(error)}
+        context = {"view": ALL, "tabs": _tabs(Asked()), "error": _said(error)}
         return render(request, "notifications/inbox.html", context, status=400)
-    return render(request, "notifications/inbox.html", _inbox_context(request, view, page))
+    return render(request, "notifications/inbox.html", _inbox_context(asked, page, mine.kinds()))
 
 
-def _inbox_context(request: HttpRequest, view: str, page: Page) -> dict[str, Any]:
-    before = request.GET.get("before")
-    here = reverse("notifications:inbox")
-    older = f"{here}?{urlencode({'view': view, 'before': page.before})}" if page.before else ""
+SIZES = (25, 50, 100)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address of an inbox page asks for."""
+
+    view: str = ALL
+    search: Search = EVERYTHING
+    size: int = SIZES[0]
+    before: str | None = None
+    after: str | None = None
+
+    @classmethod
+    def of(cls, query: QueryDict) -> Asked:
+        """Raises `BadRequest` errors."""
+        given = {name: query.get(name, "").strip() for name in ("type", "level", "q", "size")}
+        search = Search(
+            text=given["q"][:200],
+            kind=given["type"],
+            level=given["level"],
+            since=_date_of(query.get("from")),
+            until=_date_of(query.get("to")),
+        )
+        size = given["size"]
+        return cls(
+            query.get("view", ALL),
+            search,
+            int(size) if size in map(str, SIZES) else SIZES[0],
+            query.get("before"),
+            query.get("after"),
+        )
+
+    def url(self, **changes: Any) -> str:
+        """The address of this page, or of one that differs in something."""
+        asked = replace(self, **{"before": None, "after": None} | changes)
+        looks = asked.search
+        named: dict[str, Any] = {
+            "view": "" if asked.view == ALL else asked.view,
+            "type": looks.kind,
+            "level": looks.level,
+            "q": looks.text,
+            "from": looks.since or "",
+            "to": looks.until or "",
+            "size": "" if asked.size == SIZES[0] else asked.size,
+            "before": asked.before,
+            "after": asked.after,
+        }
+        query = urlencode({name: value for name, value in named.items() if value})
+        return reverse("notifications:inbox") + (query and f"?{query}")
+
+
+def _date_of(text: str | None) -> date | None:
+    """A day as a date field sends it; raises `BadRequest`."""
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.max
+    if not 1900 < day.year < 9000:
+        raise BadRequest(f"bad date {text[:40]!r}: expected YYYY-MM-DD.")
+    return day
+
+
+def _inbox_context(asked: Asked, page: Page, kinds: list[str]) -> dict[str, Any]:
+    looks = asked.search
+    here = page.after is None
+    live = here and not looks.until
+    # What the page itself can tell of something new: whether it belongs here.
+    fits = {"type": looks.kind, "level": looks.level, "q": looks.text.lower()}
     return {
-        "view": view,
-        "tabs": _tabs(view),
+        "view": asked.view,
+        "tabs": _tabs(asked),
         **shown(page, _days(page.items)),
         "notification_counts": page.counts,
-        "newest": before is None,
-        "newest_url": f"{here}?{urlencode({'view': view})}",
-        "older_url": older,
+        "newest": live,
+        "fits": json.dumps({name: value for name, value in fits.items() if value}) if looks else "",
+        "search": looks,
+        "size": asked.size,
+        "sizes": SIZES,
+        "kinds": [(kind, name_of_kind(kind)) for kind in sorted({*kinds, looks.kind} - {""})],
+        "levels": [(level.word, level.label) for level in Level],
+        "all_url": asked.url(search=EVERYTHING),
+        "newest_url": "" if here else asked.url(),
+        "newer_url": page.after and asked.url(after=page.after),
+        "older_url": page.before and asked.url(before=page.before),
+        "is_whole": here and not page.before,
     }
 
 
-def _tabs(current: str) -> list[dict[str, Any]]:
+def _tabs(asked: Asked) -> list[dict[str, Any]]:
     labels = {ALL: _("All"), UNREAD: _("Unread"), ARCHIVED: _("Archived")}
-    here = reverse("notifications:inbox")
     return [
-        {
-            "label": label,
-            "url": here if view == ALL else f"{here}?{urlencode({'view': view})}",
-            "current": view == current,
-        }
+        {"label": label, "url": asked.url(view=view), "current": view == asked.view}
         for view, label in labels.items()
     ]
 
@@ -246,14 +326,16 @@ def _refused(code: str, detail: str, status: int) -> JsonResponse:
 @require_GET
 @_json
 def inbox_list(request: HttpRequest) -> HttpResponse:
-    """One page of the inbox: `?view=all|unread|archived&before=`."""
+    """One page of the inbox, asked for as `inbox_page` is."""
+    asked = Asked.of(request.GET)
     mine = inbox(request)
     mine.number()
-    page = mine.page(request.GET.get("view", ALL), request.GET.get("before"))
+    page = mine.page(asked.view, asked.before, asked.size, after=asked.after, search=asked.search)
     return JsonResponse(
         {
             "items": [item.as_json() for item in page.items],
             "before": page.before,
+            "after": page.after,
             "counts": page.counts.as_json(),
         }
     )

@@ -161,7 +161,7 @@ def test_a_page_comes_over_tls_and_tells_browsers_to_keep_to_it(site):
 
 def test_static_files_have_hashed_names_down_to_the_last_import(site):
     _answer, page = site.get("/", site.log_in("ana"))
-    todo = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page))
+    todo = set(re.findall(r'"(/static/[^"]+)"', page))
     seen = set()
     while todo:
         path = todo.pop()
@@ -173,7 +173,8 @@ def test_static_files_have_hashed_names_down_to_the_last_import(site):
         if path.endswith(".js"):
             for name in re.findall(r'(?:from|import)\s*\(?["\']\./([^"\']+)["\']', text):
                 todo |= {f"{path.rpartition('/')[0]}/{name}"} - seen
-    assert any("/notifications/socket." in path for path in seen)
+    for name in ("start", "show", "feeds"):
+        assert any(f"/notifications/min/{name}." in path for path in seen)
 
 
 def test_an_order_reaches_a_socket_behind_nginx(site):

@@ -28,17 +28,24 @@ from ..wire import Counts
 
 register = template.Library()
 
-MODULES = ("inbox", "socket", "tabs", "bell", "show", "page")
-AT_START = ("start", "inbox", "socket", "tabs", "bell")
+MODULES = ("show", "feeds", "page")
+"""What the start script loads when it is wanted."""
 BELL_OPTIONS = {
+    "app_badge",
     "badge",
-    "max",
-    "toasts",
-    "level",
+    "hotkey",
     "keys",
+    "level",
+    "live",
+    "max",
+    "placement",
+    "slots",
     "title_badge",
+    "toasts",
 }
-"""Options of the bell; each is the attribute of `<notification-bell>` of the same name."""
+"""Options of the bell; each is the attribute of `<notification-bell>` of the same name, but for
+`slots`: a template for what goes into the element."""
+POSITIONS = ("bottom-end", "bottom-start", "top-end", "top-start")
 
 
 class TagNode(Node):
@@ -56,7 +63,7 @@ class TagNode(Node):
         if not request.user.is_authenticated:
             return ""
         options = {name: value.resolve(context) for name, value in self.options.items()}
-        build = {"head": _head, "bell": _bell, "list": _list}[self.name]
+        build = {"head": _head, "bell": _bell, "list": _list, "toasts": _toasts}[self.name]
         values = build(request, context, "lazy" in self.flags, options)
         with_forms = request if self.name == "list" else None
         return render_to_string(f"notifications/{self.name}.html", values, with_forms)
@@ -81,6 +88,7 @@ def _tag(tag: str, name: str, flags: set[str], options: set[str]) -> None:
 _tag("notifications_head", "head", {"lazy"}, set())
 _tag("notification_bell", "bell", {"lazy"}, BELL_OPTIONS)
 _tag("notification_inbox", "list", set(), {"limit", "view"})
+_tag("notification_toasts", "toasts", set(), {"position"})
 
 
 class CompactJSON(DjangoJSONEncoder):
@@ -91,11 +99,13 @@ class CompactJSON(DjangoJSONEncoder):
 
 
 def _head(request: HttpRequest, context: Context, lazy: bool, options: Any) -> dict[str, Any]:
-    modules = {name: static(f"notifications/{name}.js") for name in MODULES}
+    modules = {name: static(f"notifications/min/{name}.js") for name in MODULES}
     config: dict[str, Any] = {
         "ws": "/ws/notifications/",
         "list": reverse("notifications:list"),
         "do": reverse("notifications:do"),
+        "events": reverse("notifications:events"),
+        "poll": reverse("notifications:poll"),
         "inbox": reverse("notifications:inbox"),
         "login": resolve_url(settings.LOGIN_URL),
         "csrf": get_token(request),
@@ -109,16 +119,21 @@ def _head(request: HttpRequest, context: Context, lazy: bool, options: Any) -> d
         config |= {"cursor": counts.at.as_json(), "counts": counts.as_json()}
     return {
         "config": json_script(config, "nb-config", CompactJSON),
-        "start": static("notifications/start.js"),
-        "preload": [modules[name] for name in AT_START[1:]],
+        "start": static("notifications/min/start.js"),
     }
 
 
 def _bell(request: HttpRequest, context: Context, lazy: bool, options: Any) -> dict[str, Any]:
-    title_badge = options.pop("title_badge", True)
+    slots = options.pop("slots", "")
+    around: dict[str, Any] = {**context.flatten()}  # type: ignore[dict-item]
+    flags = {
+        "title-badge": options.pop("title_badge", True),
+        "app-badge": options.pop("app_badge", False),
+    }
     values = {
         "attributes": options,
-        "title_badge": title_badge,
+        "flags": [name for name, is_on in flags.items() if is_on],
+        "slots": slots and render_to_string(slots, around, request),
         "inbox_url": reverse("notifications:inbox"),
         "login_url": resolve_url(settings.LOGIN_URL),
         "label": _("Notifications"),
@@ -135,6 +150,14 @@ def _bell(request: HttpRequest, context: Context, lazy: bool, options: Any) -> d
         if counts.unread:
             values["label"] = _("Notifications, unread: %s") % _number(counts.unread, limit)
     return values
+
+
+def _toasts(request: HttpRequest, context: Context, lazy: bool, options: Any) -> dict[str, Any]:
+    position = options.get("position", POSITIONS[0])
+    if position not in POSITIONS:
+        expected = ", ".join(POSITIONS)
+        raise TemplateSyntaxError(f"no toasts at {position!r}: expected one of {expected}.")
+    return {"position": position}
 
 
 def _list(request: HttpRequest, context: Context, lazy: bool, options: Any) -> dict[str, Any]:
@@ -205,12 +228,6 @@ def _strings() -> dict[str, Any]:
             "unread": _("Mark as unread: %s"),
             "archive": _("Archive: %s"),
         },
-        "connecting": _("Connecting…"),
-        "live": _("Live"),
-        "reconnecting": _("Reconnecting in %s s"),
-        "offline": _("Offline. Showing what was here at %s."),
         "lost": _("Notifications: the connection is lost."),
         "back": _("Notifications: connected again."),
-        "unloaded": _("Couldn’t load notifications."),
-        "unsaved": _("That could not be saved."),
     }

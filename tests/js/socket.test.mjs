@@ -66,14 +66,16 @@ const tick = (seconds) => {
 function aSocket() {
   const states = [];
   const frames = [];
+  const failures = [];
   const socket = new Socket({
     url: "ws://shop/ws/notifications/",
     hello: () => ({ cursor: { epoch: "k3", user: 4 } }),
     onframe: (frame) => frames.push(frame),
     onstate: (state, retryAt) => states.push([state, retryAt && retryAt - Date.now()]),
+    onfail: () => failures.push(Date.now()),
   });
   sockets.push(socket);
-  return { socket, states, frames };
+  return { socket, states, frames, failures };
 }
 
 function aLiveSocket() {

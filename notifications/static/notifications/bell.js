@@ -8,22 +8,25 @@ export class NotificationBell extends HTMLElement {
   #news;
   #shown = null;
   #lost = null;
+  #waiting = null; // what came while paused
+  #typed = "";
 
   connectedCallback() {
     if (!this.showPopover) return;
-    this.tabs = NotificationBell.page.tabs;
-    this.config = NotificationBell.page.config;
+    Object.assign(this, NotificationBell.page);
     this.button = this.querySelector("button.nb-btn") ?? this.#upgrade();
     this.popup = this.querySelector(".nb-pop");
     this.popup.ontoggle = ({ newState }) => this.#toggled(newState === "open");
     this.button.onpointerenter = this.button.onfocus = () => this.#open();
     this.tabs.listeners.add(this);
+    document.addEventListener("keydown", this.#hotkey);
     this.stated(this.tabs);
     this.#count();
   }
 
   disconnectedCallback() {
     this.tabs?.listeners.delete(this);
+    document.removeEventListener("keydown", this.#hotkey);
     this.#panel?.then((panel) => panel.close());
   }
 
@@ -47,6 +50,29 @@ export class NotificationBell extends HTMLElement {
     return this.tabs.act("read_all", { upto: { ...this.tabs.inbox.cursor } });
   }
 
+  /** From now on nothing new is shown; the badge goes on telling how much there is. */
+  pause() {
+    this.#waiting ??= [];
+    this.stated(this.tabs);
+  }
+
+  resume() {
+    const news = this.#waiting ?? [];
+    this.#waiting = null;
+    this.stated(this.tabs);
+    this.#ring(news);
+  }
+
+  /** How many wait for `resume()`; null when it is not paused. */
+  get waiting() {
+    return this.#waiting?.length ?? null;
+  }
+
+  /** What this browser was told in the settings, else the attribute. */
+  option(name) {
+    return localStorage[`nb-${name}`] ?? this.getAttribute(name);
+  }
+
   /** Dispatch `notify:type`; false when somebody prevented it. */
   fire(type, detail, cancelable = false) {
     const init = { detail, cancelable, bubbles: true, composed: true };
@@ -60,8 +86,9 @@ export class NotificationBell extends HTMLElement {
     region.textContent = region.textContent === text ? `${text}\u00a0` : text;
   }
 
-  changed({ created, counts, missed }) {
+  changed({ created, alerts = [], counts, missed }) {
     const { inbox } = this.tabs;
+    for (const alert of alerts) this.fire("alert", { alert });
     const news = created.filter((notification) => {
       const wanted = this.fire("receive", { notification }, true);
       if (!wanted) inbox.rows.delete(notification.id);
@@ -70,6 +97,11 @@ export class NotificationBell extends HTMLElement {
     if (counts) this.#count();
     if (missed) this.fire("sync", { missed });
     this.#panel?.then((panel) => panel.changed(news));
+    this.#ring(this.#waiting ? [] : news);
+    this.#waiting?.push(...news);
+  }
+
+  #ring(news) {
     if (news.length && this === document.querySelector("notification-bell"))
       this.#news ??= this.#later("News");
     this.#news?.then((it) => it.changed(news));
@@ -83,13 +115,15 @@ export class NotificationBell extends HTMLElement {
     this.fire("error", { status });
   }
 
-  stated({ state, retryAt }) {
+  stated({ state, retryAt, way }) {
     const { strings } = this.config;
+    if (this.#waiting && state === "live") state = "paused";
     this.setAttribute("state", state);
+    this.setAttribute("transport", way);
     this.fire("state", { state, retryIn: Math.max(0, retryAt - Date.now()) });
     this.#panel?.then((panel) => panel.render());
     // A line that flaps is not worth a word.
-    if (state === "live") {
+    if (/^(live|pau)/.test(state)) {
       clearTimeout(this.#lost);
       if (this.#lost === 0) this.speak(strings.back);
       this.#lost = null;
@@ -111,6 +145,13 @@ export class NotificationBell extends HTMLElement {
     const title = popup.querySelector("h2");
     popup.id = `nb-pop-${++bells}`;
     title.id = `${popup.id}-title`;
+    // What the site has put into the element takes the place of ours.
+    for (const own of this.querySelectorAll(":scope > :not(template)[data-nb]")) {
+      const { nb } = own.dataset;
+      const ours = popup.querySelector(`[data-nb=${nb}]`) ?? link.querySelector("svg");
+      own.classList.add(...ours.classList);
+      ours.replaceWith(own);
+    }
     const attributes = {
       type: "button",
       class: link.className,
@@ -128,12 +169,22 @@ export class NotificationBell extends HTMLElement {
     return button;
   }
 
+  #hotkey = ({ key, target, isComposing }) => {
+    const hotkey = this.getAttribute("hotkey");
+    if (!hotkey || isComposing || target.closest?.("input, textarea, select, [contenteditable]"))
+      return;
+    this.#typed = `${this.#typed} ${key}`.slice(-hotkey.length);
+    if (this.#typed !== hotkey || this.option("keys") === "off") return;
+    this.button.focus();
+    this.open();
+  };
+
   #open() {
     return (this.#panel ??= this.#later("Panel"));
   }
 
   async #later(name) {
-    const parts = await NotificationBell.page.load("show");
+    const parts = await this.load("show");
     return new parts[name](this);
   }
 
@@ -161,6 +212,7 @@ export class NotificationBell extends HTMLElement {
       const name = document.title.replace(/^\(\d+\+?\) /, "");
       document.title = count ? `(${text(count)}) ${name}` : name;
     }
+    if (this.hasAttribute("app-badge")) navigator.setAppBadge?.(count).catch(() => {});
     const previous = this.#shown;
     this.#shown = count;
     if (previous !== null && previous !== count) this.fire("count", { count, previous });

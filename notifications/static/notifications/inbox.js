@@ -55,7 +55,14 @@ export class Inbox {
 
   /** Returns what is new, how many of it were missed, and whether to sync or to reload. */
   apply(frame) {
-    const change = { created: [], missed: 0, counts: false, sync: false, reload: false };
+    const change = {
+      created: [],
+      alerts: [],
+      missed: 0,
+      counts: false,
+      sync: false,
+      reload: false,
+    };
     const { unseen, unread } = this;
     this[`_${frame.type}`]?.(frame, change);
     change.counts = unseen !== this.unseen || unread !== this.unread;
@@ -91,6 +98,9 @@ export class Inbox {
       if (entry.seq <= (this.#goal?.[stream] ?? 0)) this.#missed++;
     }
     this.#ahead = this.#ahead.slice(-KEPT);
+    const { rows, kept } = this;
+    if (rows.size > kept)
+      for (const { id } of [...rows.values()].sort(newest).slice(kept)) rows.delete(id);
     cursor[stream] = seq;
     if (!this.#goal || behind(cursor, this.#goal)) return;
     change.missed = this.#missed;
@@ -142,12 +152,15 @@ export class Inbox {
     return true;
   }
 
-  /** What a person does shows before its entry comes. */
+  /** What a person does shows before its entry comes. Returns what takes it back. */
   act(action, detail) {
+    const before = [...this.rows.values()].map((row) => [row, row.unread, row.archived]);
     this.#change(null, { op: action.replace(/archive$/, "$&d"), ...detail });
+    return () => before.forEach(([row, unread, archived]) => Object.assign(row, { unread, archived }));
   }
 
-  #change(stream, { op, seq, ids = [], upto, notification }, change) {
+  #change(stream, entry, change) {
+    const { op, seq, ids = [], upto, notification } = entry;
     const { rows } = this;
     const held = ids.filter((id) => rows.has(id)).map((id) => rows.get(id));
     const old = rows.get(notification?.id);
@@ -156,8 +169,8 @@ export class Inbox {
       const row = { unread: true, archived: false, ...old, ...notification, stream, seq };
       rows.set(row.id, row);
       if (!old) change?.created.push(row);
-      if (rows.size > this.kept) rows.delete([...rows.values()].sort(newest).at(-1).id);
-    } else if (op === "updated") old && Object.assign(old, notification);
+    } else if (op === "alert") change?.alerts.push(entry);
+    else if (op === "updated") old && Object.assign(old, notification);
     else if (op === "recalled") ids.forEach((id) => rows.delete(id));
     else if (op === "read" || op === "unread") set("unread", op === "unread");
     else if (op === "archived") set("archived", true);

@@ -4,7 +4,7 @@
 const UNDO = { read: "unread", unread: "read", archive: "unarchive", unarchive: "archive" };
 
 export class NotificationInbox extends HTMLElement {
-  static page; // set by start.js
+  static page; // {config, tabs, rows, Inbox}; set by start.js
   #listening;
   #new = [];
   #undo = null;
@@ -15,6 +15,7 @@ export class NotificationInbox extends HTMLElement {
     const { config, tabs, Inbox } = NotificationInbox.page;
     this.view = this.getAttribute("view");
     this.strings = config.strings;
+    this.fits = JSON.parse(this.getAttribute("fits") ?? "{}");
     this.form = this.querySelector("form");
     for (const name of ["pill", "note", "back", "every", "empty", "new"])
       this[name] = this.querySelector(`.nb-${name}`);
@@ -28,9 +29,18 @@ export class NotificationInbox extends HTMLElement {
     on(this.form, "change", (event) => this.#checked(event.target));
     on(this.form, "click", (event) => this.#follow(event));
     on(this.form, "auxclick", (event) => event.button === 1 && this.#follow(event));
+    on(this.form, "keydown", (event) => this.#key(event));
     on(this.pill, "click", () => this.#reveal());
     on(this.back, "click", () => this.#act(...this.#undo));
     if (this.every) this.every.hidden = false;
+    const help = document.querySelector(".nb-help");
+    if (!help) return;
+    help.hidden = false;
+    NotificationInbox.page.rows.options(help, this.#bell);
+  }
+
+  get #bell() {
+    return document.querySelector("notification-bell");
   }
 
   disconnectedCallback() {
@@ -54,9 +64,22 @@ export class NotificationInbox extends HTMLElement {
     const change = this.inbox.apply(frame);
     if (change.sync && frame.mode !== "resume")
       NotificationInbox.page.tabs.sync({ ...this.inbox.cursor });
-    if (this.hasAttribute("newest") && this.view !== "archived") this.#new.push(...change.created);
+    if (this.hasAttribute("newest") && this.view !== "archived")
+      this.#new.push(...change.created.filter((row) => this.#belongs(row)));
     if (change.reload && frame.type !== "welcome") this.#stale = true;
     this.#render();
+  }
+
+  /** Whether a search that this page shows would find it. */
+  #belongs({ kind, level, title, body }) {
+    const { type, level: least, q = "" } = this.fits;
+    const rank = (word) => Object.keys(this.strings.levels).indexOf(word);
+    const text = `${title} ${body}`.toLowerCase();
+    return (
+      (!type || kind === type) &&
+      rank(level) >= rank(least) &&
+      q.split(" ").every((word) => text.includes(word))
+    );
   }
 
   stated({ state }) {
@@ -115,21 +138,19 @@ export class NotificationInbox extends HTMLElement {
     this.#gone.set(row, gap);
     row.querySelector("input").checked = false;
     if (!focused) return;
-    const { act } = focused.dataset;
     const heading = document.querySelector("h1");
     heading.tabIndex = -1;
-    (beside?.querySelector(act ? `[data-act=${act}]` : "input, a") ?? heading).focus();
+    (NotificationInbox.page.rows.same(focused, beside) ?? heading).focus();
   }
 
-  async #reveal() {
+  #reveal() {
     if (this.#stale) return location.reload();
-    const { config, load } = NotificationInbox.page;
-    const { fill } = await load("show");
+    const { config, rows } = NotificationInbox.page;
     const blank = this.querySelector("template[data-nb=row]").content.firstElementChild;
     const list = this.new.querySelector("ul");
     for (const news of this.#new.splice(0)) {
       const row = blank.cloneNode(true);
-      fill(row, news, config);
+      rows.fill(row, news, config);
       row.id = `nb-${news.id}`;
       row.dataset.id = news.id;
       row.querySelector("input").value = news.id;
@@ -139,6 +160,16 @@ export class NotificationInbox extends HTMLElement {
     }
     this.#render();
     list.querySelector("a, input").focus();
+  }
+
+  #key(event) {
+    const { key } = event;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!key[1] && this.#bell?.option("keys") === "off") return;
+    if (key === "A") this.form.querySelector(".nb-all")?.click();
+    else if (key === "g") this.pill.focus();
+    else if (!NotificationInbox.page.rows.walk(event, this.form, ".nb-row")) return;
+    event.preventDefault();
   }
 
   #follow(event) {
@@ -179,16 +210,17 @@ export class NotificationInbox extends HTMLElement {
       const row = this.inbox.rows.get(id);
       return row && (action === "read" ? row.unread : action === "unread" ? !row.unread : true);
     });
-    this.inbox.act(action, detail);
+    const restore = this.inbox.act(action, detail);
     try {
       const acting = tabs.act(action, detail, leaving);
       // Marking moves nothing; what leaves the page waits until the server has it.
       if (action === "archive" || action === "unarchive") await acting;
       this.#render();
-      await acting;
-      if (!leaving) this.#say(action, undo);
+      const done = await acting;
+      if (!leaving) this.#say(done ? action : "queued", undo);
     } catch {
-      this.#say(null, []);
+      restore();
+      this.#say("unsaved", []);
       this.#stale = true;
       this.#render();
     }
@@ -197,9 +229,8 @@ export class NotificationInbox extends HTMLElement {
   #say(action, undo) {
     const { dataset } = this.note;
     this.note.hidden = false;
-    this.note.firstElementChild.textContent =
-      dataset[action]?.replace("%s", undo.length) ?? (action ? dataset.done : this.strings.unsaved);
-    this.#undo = undo.length && [UNDO[action], undo];
+    this.note.firstElementChild.textContent = (dataset[action] ?? dataset.done).replace("%s", undo.length);
+    this.#undo = UNDO[action] && undo.length && [UNDO[action], undo];
     this.back.hidden = !this.#undo;
   }
 }

@@ -1,80 +1,31 @@
-// Rows, the panel, toasts. Texts are written as text, never as markup.
-
-let relative, full;
-const UNITS = { day: 86_400, hour: 3600, minute: 60, second: Infinity };
-
-const SAFE = /^(https?:\/\/|\/(?![/\\]))/i;
-
-const ago = (date, lang) => {
-  const past = (Date.now() - date) / 1000;
-  if (past > 604_800) return date.toLocaleDateString(lang, { dateStyle: "medium" });
-  relative ??= new Intl.RelativeTimeFormat(lang, { numeric: "auto", style: "short" });
-  const unit = Object.keys(UNITS).find((name) => past >= UNITS[name]) ?? "second";
-  return relative.format(-Math.floor(past / UNITS[unit]), unit);
-};
-
-export function fill(element, row, { strings, inbox, lang }) {
-  const date = new Date(row.created);
-  const fields = {
-    unread: row.unread && strings.isUnread,
-    level: strings.levels[row.level],
-    title: row.title,
-    body: row.body,
-    actor: row.actor?.name,
-  };
-  const all = (selector, change) => element.querySelectorAll(selector).forEach(change);
-  const put = (node, text) => {
-    if (node.textContent === text) return;
-    node.textContent = text;
-    node.hidden = !text;
-  };
-  for (const name in fields)
-    all(`[data-field=${name}]`, (node) => put(node, fields[name] || ""));
-  all("time", (time) => {
-    put(time, ago(date, lang));
-    if (time.title) return;
-    full ??= new Intl.DateTimeFormat(lang, { dateStyle: "full", timeStyle: "short" });
-    time.dateTime = row.created;
-    time.title = full.format(date);
-  });
-  element.dataset.level = row.level;
-  element.classList.toggle("nb-unread", !!row.unread);
-  if (row.lang) element.lang = row.lang;
-  all(".nb-link", (link) => (link.href = SAFE.test(row.url) ? row.url : `${inbox}#nb-${row.id}`));
-  all(`.nb-i-${row.level}`, (shape) => shape.parentNode.replaceChildren(shape));
-  all("[data-act]", (button) => {
-    const { act } = button.dataset;
-    const words = strings.acts[act === "read" && !row.unread ? "unread" : act];
-    button.ariaLabel = words.replace("%s", row.title);
-  });
-  return element;
-}
-
-const STEPS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1, PageDown: 5, PageUp: -5, Home: -1e9, End: 1e9 };
+// What opens and what pops up: the panel and the toasts. Loaded when it is wanted first.
 
 export class Panel {
   #rows = new Map();
   #held = new Set();
   #failed = "";
+  #undo = null;
   #since = new Date();
   #seen;
   #next;
   #clock;
 
   constructor(bell) {
-    const { tabs, config, popup } = bell;
-    Object.assign(this, { bell, tabs, config, strings: config.strings });
+    const { tabs, config, rows, popup } = bell;
+    Object.assign(this, { bell, tabs, config, rows, strings: config.strings });
     for (const part of popup.querySelectorAll("[data-nb]")) this[part.dataset.nb] = part;
-    this.item = bell.querySelector("[data-nb=item]").content.firstElementChild;
+    this.item = [...document.querySelectorAll("template[data-nb=item]")].at(-1).content.firstElementChild;
     popup.onkeydown = (event) => this.#key(event);
     popup.onclick = (event) => this.#click(event);
     popup.onauxclick = (event) => event.button === 1 && this.#click(event);
+    rows.options(popup, bell);
   }
 
   open() {
     this.close();
-    this.#held.clear();
+    if (this.bell.waiting === null) this.#held.clear();
     this.#seen = "";
+    this.#note("");
     this.#clock = setInterval(() => document.hidden || this.#tick(), 1000);
     if (this.tabs.inbox.loaded) this.render();
     else this.#fetch();
@@ -91,14 +42,18 @@ export class Panel {
   }
 
   render() {
-    const { inbox, state, retryAt } = this.tabs;
+    const { inbox, retryAt, way } = this.tabs;
+    const state = this.bell.getAttribute("state");
+    const { waiting } = this.bell;
     if (state === "live") this.#since = new Date();
     const out = state === "signedout";
     if (!this.#clock && !out) return;
     const wait = Math.ceil((retryAt - Date.now()) / 1000);
-    const text = this.strings[state === "reconnecting" && wait < 1 ? "connecting" : state] ?? "";
-    const time = this.#since.toLocaleTimeString([], { timeStyle: "short" });
-    this.state.textContent = text.replace("%s", state === "offline" ? time : wait);
+    const time = this.#since.toLocaleTimeString(this.config.lang, { timeStyle: "short" });
+    const word =
+      state === "reconnecting" && wait < 1 ? "connecting" : state === "live" && way === "poll" ? way : state;
+    const value = { reconnecting: wait, offline: time, paused: waiting }[state];
+    this.state.textContent = (this.state.dataset[word] ?? "").replace("%s", value);
     const all = inbox.list();
     const shown = all.filter(({ id }) => !this.#held.has(id));
     const rows = new Map(shown.map((row) => [row.id, this.#rows.get(row.id)]));
@@ -106,7 +61,8 @@ export class Panel {
       if (!rows.has(id)) this.#leave(item);
     let next = this.list.firstChild;
     for (const row of shown) {
-      const item = fill(rows.get(row.id) ?? this.item.cloneNode(true), row, this.config);
+      const item = this.rows.fill(rows.get(row.id) ?? this.item.cloneNode(true), row, this.config);
+      item.classList.add("nb-item");
       item.dataset.id = row.id;
       rows.set(row.id, item);
       if (item === next) next = next.nextSibling;
@@ -115,16 +71,18 @@ export class Panel {
     this.#rows = rows;
     const failed = !out && this.#failed;
     const busy = !out && !failed && !inbox.loaded;
-    this.error.firstChild.textContent = this.#failed;
+    this.error.firstChild.textContent = failed;
     this.all.disabled = out || !inbox.unread;
     this.list.ariaBusy = busy;
+    const paused = waiting !== null;
     const parts = {
       list: busy || shown.length,
-      pill: all.length - shown.length,
+      pill: !paused && all.length - shown.length,
       empty: !(busy || out || failed || all.length),
       error: failed,
       signin: out,
       retry: /^(rec|off)/.test(state),
+      resume: paused && !out,
     };
     for (const part in parts) this[part].hidden = !parts[part];
     this.pill.textContent = this.strings.new.replace("%s", parts.pill);
@@ -139,31 +97,46 @@ export class Panel {
     this.render();
   }
 
-  #fetch = () => this.#try(this.tabs.load(), "unloaded");
-
-  async #try(doing, complaint) {
+  async #fetch() {
     this.#failed = "";
     this.render();
-    await doing.catch(({ status }) => {
-      this.#failed = this.strings[complaint];
+    await this.tabs.load().catch(({ status }) => {
+      this.#failed = this.error.dataset.unloaded;
       this.bell.fire("error", { status });
     });
     this.render();
   }
 
-  #act(action, detail, leaving) {
+  async #act(action, detail, leaving) {
     if (/^read/.test(action)) this.bell.fire("read", detail);
-    this.#try(this.tabs.act(action, detail, leaving), "unsaved");
+    try {
+      const done = await this.tabs.act(action, detail, leaving);
+      if (!done) this.#note("queued");
+      else if (action === "archive") this.#note("archived", detail.ids);
+      else this.#note("");
+    } catch ({ status }) {
+      this.#note("unsaved");
+      this.bell.fire("error", { status });
+    }
+    this.render();
+  }
+
+  // What became of an action, until the next.
+  #note(word, undo = null) {
+    const text = this.note.dataset[word] ?? "";
+    const [said, back] = this.note.children;
+    this.#undo = undo;
+    said.textContent = text;
+    this.note.hidden = !text;
+    back.hidden = !undo;
+    if (text) this.bell.speak(text);
   }
 
   #leave(item) {
     const beside = item.nextSibling ?? item.previousSibling;
     const focused = item.querySelector(":focus");
     item.remove();
-    if (!focused) return;
-    const { act } = focused.dataset;
-    const same = beside?.querySelector(act ? `[data-act=${act}]` : "a");
-    (same ?? this.bell.popup.querySelector("h2")).focus();
+    if (focused) (this.rows.same(focused, beside) ?? this.bell.popup.querySelector("h2")).focus();
   }
 
   #click(event) {
@@ -172,6 +145,9 @@ export class Panel {
     if (notification) this.#row(notification, target.dataset.act, event);
     else if (target === this.all) this.#act("read_all", { upto: { ...this.tabs.inbox.cursor } });
     else if (target === this.retry) this.tabs.retry();
+    else if (target === this.resume) this.bell.resume();
+    else if (target === this.more) this.#help();
+    else if (target?.parentNode === this.note) this.#back();
     else if (target?.parentNode === this.error) this.#fetch();
     else if (target === this.pill) {
       this.#held.clear();
@@ -179,6 +155,19 @@ export class Panel {
       this.list.scrollTop = 0;
       this.list.querySelector("a").focus();
     }
+  }
+
+  #back() {
+    const ids = this.#undo;
+    this.#act("unarchive", { ids });
+    this.render();
+    (this.#rows.get(ids[0])?.querySelector("a") ?? this.bell.popup.querySelector("h2")).focus();
+  }
+
+  #help() {
+    const { keys } = this;
+    keys.hidden = !keys.hidden;
+    this.more.ariaExpanded = !keys.hidden;
   }
 
   #row(notification, act, event) {
@@ -191,20 +180,13 @@ export class Panel {
   }
 
   #key(event) {
-    const { key, target } = event;
+    const { key } = event;
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (!key[1] && this.bell.getAttribute("keys") === "off") return;
-    const item = target.closest(".nb-item");
-    const act = { m: "read", e: "archive" }[key];
-    if (STEPS[key]) {
-      const links = [...this.list.querySelectorAll("a")];
-      const at = links.indexOf(item?.querySelector("a")) + STEPS[key];
-      links[Math.max(0, Math.min(at, links.length - 1))]?.focus();
-    } else if (act) item?.querySelector(`[data-act=${act}]`).click();
-    else if (key === "A") this.all.click();
+    if (!key[1] && this.bell.option("keys") === "off") return;
+    if (key === "A") this.all.click();
     else if (key === "g") this.pill.focus();
-    else if (key === "?") this.keys.hidden = !this.keys.hidden;
-    else return;
+    else if (key === "?") this.#help();
+    else if (!this.rows.walk(event, this.list, ".nb-item")) return;
     event.preventDefault();
   }
 }
@@ -216,27 +198,31 @@ export class News {
   #held = [];
   #said = [];
   #toasts = new Map();
-  #many = 0;
+  #queue = [];
+  #times = []; // of the last ones, for the storm rule
+  #many = 0; // that one toast stands for
   #clock;
   #from;
 
   constructor(bell) {
-    const { tabs, config } = bell;
-    Object.assign(this, { bell, tabs, config, strings: config.strings });
-    this.region = bell.querySelector("[data-nb=toast]").content.firstElementChild.cloneNode(true);
-    this.blank = this.region.firstElementChild;
+    const { tabs, config, rows } = bell;
+    Object.assign(this, { bell, tabs, config, rows, strings: config.strings });
+    const made = bell.querySelector("[data-nb=toast]").content.firstElementChild.cloneNode(true);
+    this.blank = made.firstElementChild;
     this.blank.remove();
-    document.body.append(this.region);
-    this.region.onclick = ({ target }) => target.closest("a, button") && this.#click(target);
+    this.region = document.querySelector(".nb-toasts") ?? made;
+    if (!this.region.isConnected) document.body.append(this.region);
+    this.region.onclick = (event) => this.#click(event);
     this.region.onkeydown = ({ key, target }) =>
       key === "Escape" && this.#remove(target.closest("article"));
     this.region.addEventListener("focusin", ({ relatedTarget }) => {
       if (!this.region.contains(relatedTarget)) this.#from = relatedTarget;
     });
-    const young = ({ created }) => Date.now() - Date.parse(created) < 60_000;
-    document.addEventListener("visibilitychange", () =>
-      this.changed(this.#held.splice(0).filter(young)),
-    );
+    document.addEventListener("keydown", (event) => event.key === "F6" && this.#jump(event));
+    document.addEventListener("visibilitychange", () => {
+      const held = this.#held.splice(0).filter(([, at]) => Date.now() - at < 60_000);
+      this.changed(held.map(([row]) => row));
+    });
   }
 
   heard({ shown = [] }) {
@@ -244,9 +230,10 @@ export class News {
   }
 
   changed(rows) {
+    this.#queue = this.#queue.filter(this.#fresh);
     for (const [article, { row }] of this.#toasts)
       if (row.id !== SUM && !this.#fresh(row)) this.#remove(article);
-    if (document.hidden) this.#held.push(...rows);
+    if (document.hidden) this.#held.push(...rows.map((row) => [row, Date.now()]));
     else if (document.hasFocus()) this.#tell(rows);
     else setTimeout(() => this.#tell(rows), this.tabs.leader ? 150 : 300);
   }
@@ -266,38 +253,66 @@ export class News {
           const [first, ...more] = this.#said.splice(0);
           this.bell.speak(more[0] ? this.strings.new.replace("%s", more.length + 1) : first);
         }, 700);
-      this.#toast(row);
+      if (this.#wanted(row)) this.#toast(row);
     }
   }
 
-  #toast(row) {
-    const wants = this.bell.getAttribute("toasts");
+  #wanted(row) {
+    const { bell } = this;
+    const wants = bell.option("toasts");
     const rank = (level) => Object.keys(this.strings.levels).indexOf(level);
     const critical = row.level === "critical";
-    if (wants === "off" || (!critical && (wants === "critical" || this.bell.hasAttribute("open"))))
-      return;
-    if (rank(row.level) < rank(this.bell.getAttribute("level") ?? "info")) return;
-    if (!this.bell.fire("toast", { notification: row }, true)) return;
-    if (critical || (!this.#many && this.#toasts.size < 3)) return this.#show(row);
-    // No room for a fourth: one with a number stands for all.
-    if (this.#many++) return;
-    for (const [article, { row }] of this.#toasts)
-      if (row.level !== "critical") {
+    return (
+      wants !== "off" &&
+      (critical || (wants !== "critical" && !bell.hasAttribute("open"))) &&
+      rank(row.level) >= rank(bell.getAttribute("level") ?? "info") &&
+      bell.fire("toast", { notification: row }, true)
+    );
+  }
+
+  // Three at a time. More than five in ten seconds, or more than twenty waiting: one with a
+  // number stands for all but the critical.
+  #toast(row) {
+    const now = Date.now();
+    const critical = (one) => one.level === "critical";
+    if (critical(row)) this.#queue.splice(this.#queue.filter(critical).length, 0, row);
+    else if (this.#many) this.#many++;
+    else {
+      this.#times = [...this.#times.slice(-5), now];
+      this.#queue.push(row);
+      if (this.#queue.length > 20 || now - this.#times.at(-6) < 10_000) this.#sumUp(critical);
+    }
+    this.#fill();
+  }
+
+  #sumUp(critical) {
+    const { length } = this.#queue;
+    this.#queue = this.#queue.filter(critical);
+    this.#many = length - this.#queue.length;
+    for (const [article, { row }] of [...this.#toasts])
+      if (!critical(row)) {
         this.#many++;
-        this.#remove(article);
+        this.#drop(article);
       }
-    this.#show({ id: SUM, level: "info", title: this.#sum(), url: this.config.inbox });
+    this.#show({ id: SUM, level: "info", title: this.#sum(), body: "", url: this.config.inbox });
   }
 
   #sum = () => this.strings.new.replace("%s", this.#many);
 
+  #fill() {
+    while (this.#toasts.size < 3 && this.#queue.length) this.#show(this.#queue.shift());
+  }
+
   #show(row) {
-    const article = fill(this.blank.cloneNode(true), row, this.config);
+    const article = this.rows.fill(this.blank.cloneNode(true), row, this.config);
     const { length } = row.title + row.body;
     const left = row.level === "critical" ? Infinity : Math.max(6000, 60 * length);
     this.#toasts.set(article, { row, left });
-    this.region.append(article);
-    this.region.showPopover();
+    const { region } = this;
+    // The newest is nearest to the corner.
+    if (/^top/.test(region.getAttribute("position"))) region.prepend(article);
+    else region.append(article);
+    region.showPopover();
     this.#clock ??= setInterval(() => this.#tick(), 1000);
   }
 
@@ -307,28 +322,46 @@ export class News {
       if (toast.row.id === SUM && toast.row.title !== this.#sum()) {
         toast.row.title = this.#sum();
         toast.left = 6000;
-        fill(article, toast.row, this.config);
+        this.rows.fill(article, toast.row, this.config);
       }
       if (!paused && (toast.left -= 1000) < 0) this.#remove(article);
     }
   }
 
-  #remove(article) {
+  #drop(article) {
     if (this.#toasts.get(article).row.id === SUM) this.#many = 0;
     const next = article.nextSibling ?? article.previousSibling;
     if (article.contains(document.activeElement))
       (next?.querySelector("button") ?? this.#from)?.focus();
     this.#toasts.delete(article);
     article.remove();
+  }
+
+  #remove(article) {
+    this.#drop(article);
+    this.#fill();
     if (this.#toasts.size) return;
     this.region.hidePopover();
     this.#clock = clearInterval(this.#clock);
   }
 
-  #click(target) {
-    const article = target.closest("article");
-    const { id } = this.#toasts.get(article).row;
-    if (target.closest("button")) this.#remove(article);
-    else if (id) this.tabs.act("read", { ids: [id] }, true).catch(() => {});
+  // To the toasts, and back to where one was.
+  #jump(event) {
+    if (!this.#toasts.size) return;
+    event.preventDefault();
+    if (this.region.contains(document.activeElement)) this.#from?.focus();
+    else [...this.#toasts.keys()].at(-1).querySelector("button").focus();
+  }
+
+  #click(event) {
+    const target = event.target.closest("a, button");
+    const article = target?.closest("article");
+    const notification = article && this.#toasts.get(article).row;
+    if (!notification) return;
+    if (target.closest("button")) return this.#remove(article);
+    const { id } = notification;
+    if (id === SUM) return;
+    if (!this.bell.fire("click", { notification, action: "open" }, true)) event.preventDefault();
+    else this.tabs.act("read", { ids: [id] }, true).catch(() => {});
   }
 }

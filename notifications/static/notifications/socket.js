@@ -8,8 +8,11 @@ const lost = () => (navigator.onLine === false ? "offline" : "reconnecting");
 export class Socket {
   #on = false;
   #ws = null;
-  #live = false;
+  live = false;
+  patient = false; // something else carries the frames meanwhile
   #attempts = 0;
+  #misses = 0; // since the last welcome
+  #bearable = 1; // of these, before something else is asked to carry the frames
   #unacked = 0;
   #window;
   #heartbeat;
@@ -18,7 +21,7 @@ export class Socket {
   #waiting = new Map();
   #id = 0;
 
-  /** Needs url, hello(), onframe(frame), onstate(state, retryAt). */
+  /** Needs url, hello(), onframe(frame), onstate(state, retryAt), onfail(). */
   constructor(options) {
     Object.assign(this, options);
   }
@@ -42,7 +45,7 @@ export class Socket {
   /** Resolves to the `done` of a `do`, rejects when the line cannot say. */
   request(frame) {
     return new Promise((resolve, reject) => {
-      if (!this.#live) return reject();
+      if (!this.live) return reject();
       const id = `${++this.#id}`;
       this.#waiting.set(id, [resolve, reject]);
       this.send({ ...frame, id });
@@ -53,7 +56,7 @@ export class Socket {
   check() {
     if (!this.#on) return;
     if (!this.#ws) this.#connect();
-    else if (this.#live) this.#ping();
+    else if (this.live) this.#ping();
   }
 
   #after(ms, name, what) {
@@ -69,13 +72,17 @@ export class Socket {
     ws.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     ws.onclose = ({ code }) => (STOP[code] ? this.stop(STOP[code]) : this.#again());
     this.#after(15_000, "watch", () => this.#again());
+    this.#after(5000, "slow", () => this.onfail());
   }
 
   #receive(frame) {
     const { type } = frame;
     this.#heard = Date.now();
     if (type === "welcome") {
-      this.#live = true;
+      this.live = true;
+      this.#misses = 0;
+      this.#bearable = 3;
+      clearTimeout(this.#timers.slow);
       this.#window = frame.window;
       this.#heartbeat = frame.heartbeat * 1000;
       this.#listen();
@@ -105,14 +112,14 @@ export class Socket {
   #ping() {
     const asked = Date.now();
     this.send({ type: "ping" });
-    this.#after(5000, "watch", () => (this.#heard < asked ? this.#again() : this.#listen()));
+    this.#after(navigator.onLine === false ? 1000 : 5000, "watch", () => (this.#heard < asked ? this.#again() : this.#listen()));
   }
 
   #drop() {
     for (const name in this.#timers) clearTimeout(this.#timers[name]);
     const ws = this.#ws;
     this.#ws = null;
-    this.#live = false;
+    this.live = false;
     this.#unacked = 0;
     if (ws) {
       ws.onmessage = ws.onclose = null; // a dead line answers no close
@@ -125,6 +132,8 @@ export class Socket {
 
   #again(delay = Math.random() * Math.min(20, 0.5 * 2 ** this.#attempts++) * 1000) {
     this.#drop();
+    if (++this.#misses > this.#bearable) this.onfail();
+    if (this.patient) delay += 30_000;
     this.onstate(lost(), Date.now() + delay);
     this.#after(delay, "retry", () => this.#connect());
   }

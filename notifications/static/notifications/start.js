@@ -1,17 +1,22 @@
-// The one script of a page. It loads the others by the names the server gave, hashed or not.
-const config = JSON.parse(document.getElementById("nb-config").textContent);
+// The one script of a page. What is needed later it loads by the names the server gave.
+import { NotificationBell } from "./bell.js";
+import { Inbox } from "./inbox.js";
+import * as rows from "./rows.js";
+import { Socket } from "./socket.js";
+import { Tabs } from "./tabs.js";
+
+const first = document.querySelector("notification-bell");
+const id = first?.getAttribute("config") ?? "nb-config";
+const config = JSON.parse(document.getElementById(id).textContent);
 const load = (name) => import(config.modules[name]);
+const live = first?.getAttribute("live");
+const tabs = new Tabs({ config, load, inbox: new Inbox(config), Socket, live });
 
-const [{ Inbox }, { Socket }, { Tabs }, { NotificationBell }] = await Promise.all(
-  ["inbox", "socket", "tabs", "bell"].map(load),
-);
-const tabs = new Tabs({ config, inbox: new Inbox(config), Socket });
-
-NotificationBell.page = { config, load, tabs };
+NotificationBell.page = { config, load, tabs, rows };
 customElements.define("notification-bell", NotificationBell);
 if (document.querySelector("notification-inbox")) {
   const { NotificationInbox } = await load("page");
-  NotificationInbox.page = { config, load, tabs, Inbox };
+  NotificationInbox.page = { config, tabs, rows, Inbox };
   customElements.define("notification-inbox", NotificationInbox);
 }
 tabs.start();

@@ -4,17 +4,23 @@
 export class Tabs {
   state = "idle";
   retryAt = 0;
+  way = "socket"; // or events, longpoll, poll
   leader = false;
   listeners = new Set(); // with any of changed, framed, stated, failed, heard
   #on = false;
   #channel = null;
   #socket = null;
+  #feed = null; // instead of the socket, where none comes through
+  #loading = false;
+  #failures = 0; // of loading even that
   #lock = null;
   #release = null;
   #asked = "";
+  #sending = false;
 
-  constructor({ config, inbox, Socket }) {
-    Object.assign(this, { config, inbox, Socket });
+  /** `live`: "auto"; "poll" opens no socket; "off" opens no line at all. */
+  constructor({ config, inbox, Socket, load, live }) {
+    Object.assign(this, { config, inbox, Socket, loadModule: load, live });
     const on = (target, names, listener) =>
       names.split(" ").forEach((name) => target.addEventListener(name, listener));
     // A cached page keeps its lock: a leader there would be deaf.
@@ -25,6 +31,7 @@ export class Tabs {
   }
 
   start() {
+    if (this.live === "off") return this.#flush();
     if (this.#on || this.state === "signedout") return;
     this.#on = true;
     const name = this.config.channel;
@@ -48,22 +55,25 @@ export class Tabs {
 
   stop() {
     this.#on = this.leader = false;
+    this.#feed?.stop();
     this.#socket?.stop();
     this.#lock?.abort();
     this.#release?.();
     this.#channel?.close();
-    this.#socket = this.#lock = this.#release = this.#channel = null;
+    this.#feed = this.#socket = this.#lock = this.#release = this.#channel = null;
   }
 
   check() {
     if (!this.#on) this.start();
-    else if (this.leader) this.#socket.check();
-    else this.post({ hi: 1 });
+    else if (this.leader) {
+      this.#socket.check();
+      this.#feed?.check();
+    } else this.post({ hi: 1 });
   }
 
   /** A person asks, so also after a code that says stop. */
   retry() {
-    if (this.leader) this.#socket.start();
+    if (this.leader && this.live !== "poll") this.#socket.start();
     else this.post({ retry: 1 });
     this.check();
   }
@@ -78,7 +88,7 @@ export class Tabs {
     if (asked === this.#asked) return;
     this.#asked = asked;
     setTimeout(() => (this.#asked = ""), 1000);
-    if (this.leader) this.#socket.send({ type: "sync", cursor });
+    if (this.leader) (this.#feed?.live ? this.#feed : this.#socket).send({ type: "sync", cursor });
     else this.post({ sync: cursor });
   }
 
@@ -88,29 +98,72 @@ export class Tabs {
     if (this.inbox.load(list, token)) this.#changed();
   }
 
-  /** `leaving`: the request outlives the page. */
+  /**
+   * Does it here at once and on the server as soon as may be. Resolves to false when it waits for
+   * a line; rejects when the server refuses, and then all is again as it was. `leaving`: the
+   * request outlives the page.
+   */
   async act(action, detail, leaving = false) {
-    this.inbox.act(action, detail);
+    const restore = this.inbox.act(action, detail);
     this.#changed();
     const body = { action, ...detail };
     try {
-      const done =
-        this.leader &&
-        !leaving &&
-        (await this.#socket.request({ type: "do", ...body }).catch(() => null));
-      if (done?.error) throw new Error(done.error.detail);
-      if (done) return;
-      const { counts } = await this.#fetch(this.config.do, {
-        method: "POST",
-        keepalive: leaving,
-        headers: { "Content-Type": "application/json", "X-CSRFToken": this.config.csrf },
-        body: JSON.stringify(body),
-      });
-      this.#take({ type: "counts", ...counts });
+      if (this.state === "offline") throw new TypeError();
+      await this.#do(body, leaving);
+      return true;
     } catch (error) {
+      if (error instanceof TypeError) {
+        this.#waiting = [...this.#waiting, body];
+        return false;
+      }
+      restore();
+      this.#changed();
       if (this.inbox.loaded) this.load().catch(() => {});
       throw error;
     }
+  }
+
+  async #do(body, leaving) {
+    const done =
+      this.leader &&
+      !leaving &&
+      (await this.#socket.request({ type: "do", ...body }).catch(() => null));
+    if (done?.error) throw Object.assign(new Error(done.error.detail), { status: 400 });
+    if (done) return;
+    const { counts } = await this.#fetch(this.config.do, {
+      method: "POST",
+      keepalive: leaving,
+      headers: { "Content-Type": "application/json", "X-CSRFToken": this.config.csrf },
+      body: JSON.stringify(body),
+    });
+    this.#take({ type: "counts", ...counts });
+  }
+
+  // What was done without a line. It outlives the page, and any tab of the session may send it.
+  get #waiting() {
+    return JSON.parse(localStorage[`nb-${this.config.channel}`] ?? "[]");
+  }
+
+  set #waiting(list) {
+    const key = `nb-${this.config.channel}`;
+    if (list.length) localStorage[key] = JSON.stringify(list);
+    else localStorage.removeItem(key);
+  }
+
+  async #flush() {
+    if (this.#sending) return;
+    this.#sending = true;
+    try {
+      for (let next; (next = this.#waiting[0]); this.#waiting = this.#waiting.slice(1))
+        await this.#do(next).catch((error) => {
+          if (error instanceof TypeError) throw error;
+          this.#tell("failed", error);
+          if (this.inbox.loaded) this.load().catch(() => {});
+        });
+    } catch {
+      // no line again; it is tried at the next
+    }
+    this.#sending = false;
   }
 
   async #fetch(url, options) {
@@ -132,9 +185,50 @@ export class Tabs {
         lang: config.lang,
       }),
       onframe: (frame) => this.#take(frame),
-      onstate: (state, retryAt) => this.#state(state, retryAt),
+      onstate: (state, retryAt) => this.#lined(state, retryAt),
+      onfail: () => this.#fall(),
     });
-    this.#socket.start();
+    if (this.live === "poll") this.#fall();
+    else this.#socket.start();
+  }
+
+  // The socket is the line; while it cannot be, the feed is.
+  #lined(state, retryAt) {
+    const feed = this.#feed;
+    if (state === "live") {
+      feed?.stop();
+      this.#feed = null;
+      this.#failures = 0;
+      this.#socket.patient = false;
+    } else if (feed?.live && state !== "signedout") return;
+    else if (/^(rec|con)/.test(state) && (feed?.failures ?? this.#failures) > 1) state = "offline";
+    this.#state(state, retryAt, "socket");
+  }
+
+  async #fall() {
+    if (this.#feed || this.#loading || !this.leader) return;
+    this.#loading = true;
+    const parts = await this.loadModule("feeds").catch(() => this.#failures++);
+    this.#loading = false;
+    if (!parts?.Feed || !this.leader || this.#socket.live) return;
+    const { config, inbox } = this;
+    const feed = (this.#feed = new parts.Feed({
+      urls: config,
+      first: this.live === "poll" ? "longpoll" : "events",
+      ask: (cursor = inbox.cursor) => {
+        const { epoch, ...seqs } = cursor ?? {};
+        const at = Object.entries(seqs).map(([stream, seq]) => `;${stream}=${seq}`);
+        return new URLSearchParams({ lang: config.lang, cursor: cursor ? epoch + at.join("") : "" });
+      },
+      onframe: (frame) => this.#take(frame),
+      onstate: (state, retryAt) => {
+        if (this.#socket.live) return;
+        this.#socket.patient = feed.live;
+        if (state === "signedout") this.#socket.stop();
+        this.#state(state, retryAt, feed.way);
+      },
+    }));
+    feed.start();
   }
 
   #take(frame) {
@@ -153,24 +247,29 @@ export class Tabs {
     return { type: "hb", cursor: this.inbox.cursor };
   }
 
-  #hear({ frame, state, retryAt, hi, sync, retry, ...rest }) {
+  #hear({ frame, state, retryAt, way, hi, sync, retry, ...rest }) {
     if (!this.leader) {
       if (frame) this.#take(frame);
-      if (state) this.#state(state, retryAt);
+      if (state) this.#state(state, retryAt, way);
     } else if (hi) {
-      this.post({ state: this.state, retryAt: this.retryAt, frame: this.#here });
+      const { state, retryAt, way } = this;
+      this.post({ state, retryAt, way, frame: this.#here });
       this.post({ frame: this.inbox.counts });
     } else if (sync) this.sync(sync);
     else if (retry) this.retry();
     this.#tell("heard", rest);
   }
 
-  #state(state, retryAt = 0) {
+  #state(state, retryAt = 0, way = "socket") {
     if (this.state === "signedout") return;
-    Object.assign(this, { state, retryAt });
+    Object.assign(this, { state, retryAt, way });
     const out = state === "signedout";
-    if (this.leader || out) this.post({ state, retryAt });
-    if (out) this.inbox.clear();
+    if (this.leader || out) this.post({ state, retryAt, way });
+    if (this.leader && state === "live") this.#flush();
+    if (out) {
+      this.inbox.clear();
+      this.#waiting = [];
+    }
     this.#tell("stated", this);
     if (!out) return;
     this.stop();
