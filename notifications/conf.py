@@ -37,7 +37,7 @@ class Conf:
     frames_burst: int = 100
     """Frames that it may send at once, when it was quiet before."""
     read_limit: int = 200
-    """Entries in one `items` frame at most."""
+    """Entries of one stream in one reading, and so in one `items` frame, at most."""
     ids_limit: int = 1_000
     """Notifications named in one action at most."""
     sockets_per_person: int = 50
@@ -66,8 +66,8 @@ class Conf:
     """For one message to the channel layer."""
     presence: float = 5.0
     """Between two rows about who is connected to a process."""
-    hub_threads: int = 2
-    """Database threads of the hub."""
+    hub_threads: int = 3
+    """Database threads of the hub, beside the one that reads what is pushed live."""
     metrics_token: str = ""
     """Who shows it (`Authorization: Bearer ...`) may see the metrics from elsewhere."""
     keep_days: int = 30

@@ -72,8 +72,6 @@ REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
 """What a close code says in the log."""
 SLICE = 500
 """Sockets written to between two breaths of the event loop."""
-FRAMES_AT_ONCE = 4
-"""Frames of one stream that are read together: half a window, so a socket that acks takes it."""
 SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
@@ -147,6 +145,8 @@ class Hub:
         self._slots: list[set[Socket]] = [set() for _ in range(max(1, round(conf.heartbeat)))]
         self._channel: str | None = None
         self._threads = ThreadPoolExecutor(conf.hub_threads, "notifications-hub")
+        self._collector = ThreadPoolExecutor(1, "notifications-collector")
+        """A thread of its own: what is live does not queue behind those who catch up."""
         self._tasks = {
             loop.create_task(self._for_ever(work), name=f"notifications-{work.__name__}")
             for work in (
@@ -167,9 +167,13 @@ class Hub:
 
     # --- Work in threads, and loops that do not end ---
 
-    async def run(self, work: Callable[..., T], *args: Any) -> T:
+    async def run(
+        self, work: Callable[..., T], *args: Any, threads: ThreadPoolExecutor | None = None
+    ) -> T:
         """Run database work in a thread of the hub."""
-        return await self.loop.run_in_executor(self._threads, _with_connection, work, args)
+        return await self.loop.run_in_executor(
+            threads or self._threads, _with_connection, work, args
+        )
 
     async def _for_ever(self, work: Callable[[], Any]) -> None:
         """Repeat `work`; one failure is told and waited out, and stops nothing else."""
@@ -190,7 +194,8 @@ class Hub:
         bell.unlisten(self.ring)
         for task in self._tasks:
             task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._collector):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._hubs.pop(self.loop, None)
         atexit.unregister(self.stop_at_exit)
 
@@ -420,7 +425,8 @@ class Hub:
         self._rung.clear()
         dirty, self._dirty = self._dirty, set()
         try:
-            await self._push(await self.run(self._read, dirty, self._positions(dirty)))
+            positions = self._positions(dirty)
+            await self._push(await self.run(self._read, dirty, positions, threads=self._collector))
         except BaseException:
             self._dirty |= dirty
             self._rung.set()
@@ -442,40 +448,29 @@ class Hub:
     def _read(
         self, dirty: set[str], positions: dict[str, tuple[int, list[str]]]
     ) -> tuple[int, list[tuple[Run, dict[str, str]]]]:
-        """Number and read, in a thread: each run with its text in each language.
-
-        Several frames of a stream, when there is much to say: numbering and the heads are what
-        costs when all are busy, and a frame holds little.
-        """
+        """Number and read, in a thread: each run with its text in each language."""
         self._number(dirty)
         heads = read_heads(positions)
-        at = {name: pushed for name, (pushed, _languages) in positions.items()}
-        lost = {name for name, pushed in at.items() if heads.head.get(name, 0) < pushed}
-        texts: list[tuple[Run, dict[str, str]]] = []
-        more: list[str] = []
-        for _ in range(FRAMES_AT_ONCE):
-            runs, pruned = read_runs(at, heads, conf.read_limit)
-            lost |= pruned
-            texts += self._write(runs, positions)
-            at |= {run.stream: run.seq for run in runs}
-            more = [n for n, seq in at.items() if seq < heads.head.get(n, 0) and n not in lost]
-            if not more:
-                break
+        since = {name: pushed for name, (pushed, _languages) in positions.items()}
+        runs, lost = read_runs(since, heads, conf.read_limit)
+        lost |= {name for name, pushed in since.items() if heads.head.get(name, 0) < pushed}
         if lost:
             self.loop.call_soon_threadsafe(self._start_again, lost)
+        texts: list[tuple[Run, dict[str, str]]] = [(run, {}) for run in runs]
+        for language in {word for _pushed, words in positions.values() for word in words}:
+            wanted = [pair for pair in texts if language in positions[pair[0].stream][1]]
+            written = write_runs([run for run, _texts in wanted], _key, language, self.above.render)
+            for (_run, by_language), (_same, text) in zip(wanted, written, strict=True):
+                by_language[language] = text
+        reached = since | {run.stream: run.seq for run in runs}
+        more = [
+            name
+            for name, seq in reached.items()
+            if seq < heads.head.get(name, 0) and name not in lost
+        ]
         if more:  # the limit cut it off
             self.loop.call_soon_threadsafe(self.ring, more)
         return heads.epoch, texts
-
-    def _write(
-        self, runs: list[Run], positions: Mapping[str, tuple[int, list[str]]]
-    ) -> list[tuple[Run, dict[str, str]]]:
-        texts: dict[str, tuple[Run, dict[str, str]]] = {run.stream: (run, {}) for run in runs}
-        for language in {word for _pushed, words in positions.values() for word in words}:
-            wanted = [run for run in runs if language in positions[run.stream][1]]
-            for run, text in write_runs(wanted, _key, language, self.above.render):
-                texts[run.stream][1][language] = text
-        return list(texts.values())
 
     def _number(self, streams: set[str]) -> None:
         """Number them together; if something is wrong with one, that one alone stays behind."""

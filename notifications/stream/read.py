@@ -246,7 +246,8 @@ def read_runs(
 ) -> tuple[list[Run], set[str]]:
     """The entries between `since` and the heads, in the order of `since`.
 
-    At most `limit` of each stream, and as many as fit into a frame.
+    At most `limit` of each stream, and as many as fit into `FRAMES` frames: a run is what one
+    frame holds, and those of a stream follow each other.
 
     Shared streams come first in `since`. When one of them is cut short, no person's own stream
     is read: it may speak of what was cut off. Entries before `begins` take their number, but
@@ -282,20 +283,34 @@ def read_runs(
     for name, prev, entries in found:
         if cut and is_own(name):
             continue
-        seq, room, facts = prev, FRAME_ROOM, []
-        for entry in entries:
-            notification = told.get(entry.notification_id or 0)
-            room -= _weight(notification)
-            if room < 0 and seq > prev:
-                cut = cut or not is_own(name)
-                break
-            seq = entry.seq
-            if seq > begins.get(name, 0):
-                facts.append(Fact(seq, entry.op, entry.arg, entry.created, notification))
-        runs.append(Run(name, prev, seq, facts))
+        runs += _runs(name, prev, entries, told, begins.get(name, 0))
+        cut = cut or (not is_own(name) and runs[-1].seq < entries[-1].seq)
     return runs, pruned
 
 
+def _runs(
+    name: str, prev: int, entries: list[Entry], told: Mapping[int, Notification], begin: int
+) -> list[Run]:
+    """The entries of a stream, as many as fit into so many frames."""
+    runs: list[Run] = []
+    facts: list[Fact] = []
+    seq, room = prev, FRAME_ROOM
+    for entry in entries:
+        notification = told.get(entry.notification_id or 0)
+        room -= _weight(notification)
+        if room < 0 and seq > prev:
+            runs.append(Run(name, prev, seq, facts))
+            if len(runs) == FRAMES:
+                return runs
+            prev, facts, room = seq, [], FRAME_ROOM - _weight(notification)
+        seq = entry.seq
+        if seq > begin:
+            facts.append(Fact(seq, entry.op, entry.arg, entry.created, notification))
+    return [*runs, Run(name, prev, seq, facts)]
+
+
+FRAMES = 4
+"""Frames of one stream in one reading: half a window, so a socket that acknowledges takes them."""
 FRAME_ROOM = 32 * 1024
 """Bytes of an `items` frame, about; one item may be larger. daphne drops without a word what is
 longer than its limit for messages, in either direction."""

@@ -75,8 +75,10 @@ def in_hub():
                 await scenario(hub)
             finally:
                 tasks = list(hub._tasks)
-                await hub.run(connections.close_all)
-                await hub.run(connections.close_all)
+                await asyncio.gather(
+                    hub.run(connections.close_all, threads=hub._collector),
+                    *(hub.run(connections.close_all) for _ in range(2 * conf.hub_threads)),
+                )
                 hub.stop()
                 await asyncio.wait(tasks, timeout=5)
 
@@ -116,7 +118,7 @@ def test_what_is_numbered_while_a_first_socket_is_being_greeted_is_not_lost(
         socket, line = await connected(hub, ana)
         run = hub.run
 
-        async def run_and_be_overtaken(work, *args):
+        async def run_and_be_overtaken(work, *args, **threads):
             answer = await run(work, *args)
             if work is greet:
                 await do(notify, ana, "In between")
