@@ -72,6 +72,8 @@ REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
 """What a close code says in the log."""
 SLICE = 500
 """Sockets written to between two breaths of the event loop."""
+HELD = 16
+"""Frames pushed while a socket is read for that are kept for it, at most."""
 SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
@@ -140,7 +142,8 @@ class Hub:
         self._count_now = asyncio.Event()
         self._heard = 0.0
         self._joined_at = 0.0
-        self._catching_up: set[Socket] = set()
+        self._catching_up: dict[Socket, list[tuple[Run, str]]] = {}
+        """Sockets that are being read further, each with what was pushed during its reading."""
         self._wheel = 0
         self._slots: list[set[Socket]] = [set() for _ in range(max(1, round(conf.heartbeat)))]
         self._channel: str | None = None
@@ -338,8 +341,13 @@ class Hub:
         socket.adopt(reading.heads, reading.epoch)
         socket.write(wire.reset(reading.heads, reading.why or ""))
 
-    async def _write_reading(self, socket: Socket, reading: Reading) -> None:
-        """Write what was read for one socket, and let it live when it has reached the rest."""
+    async def _write_reading(
+        self, socket: Socket, reading: Reading, upto: Mapping[str, int] | None = None
+    ) -> None:
+        """Write what was read for one socket, and let it live when it has reached the rest.
+
+        When it has reached `upto`, what was pushed since then goes on from there.
+        """
         if self.epoch is None:
             self.epoch = reading.epoch
         turn = socket.turn
@@ -356,6 +364,11 @@ class Hub:
                     break
                 if socket.turn != turn:
                     return
+                socket.write_items(run.stream, run.seq, text)
+        if upto and all(socket.sent[name] >= seq for name, seq in upto.items()):
+            for run, text in self._catching_up.get(socket, ()):
+                if socket.sent[run.stream] != run.prev or not socket.window_open:
+                    break
                 socket.write_items(run.stream, run.seq, text)
         self._settle(socket)
 
@@ -386,26 +399,32 @@ class Hub:
 
     def _catch_up(self, socket: Socket) -> None:
         if self._wants_more(socket) and socket not in self._catching_up:
-            self._catching_up.add(socket)
+            self._catching_up[socket] = []
             self._spawn(self._read_further(socket))
 
     async def _read_further(self, socket: Socket) -> None:
+        """Read up to where the streams are pushed now, then write what was pushed meanwhile.
+
+        Else a socket would run behind the pushes for as long as they come faster than it reads.
+        """
         try:
             while self._wants_more(socket):
                 self.stats["catch_ups"] += 1
                 turn = socket.turn
+                upto = self._pushed(socket)
+                self._catching_up[socket] = []
                 reading = await self.run(
-                    read_since, socket.subscription, socket.cursor(), conf.read_limit
+                    read_since, socket.subscription, socket.cursor(), conf.read_limit, upto
                 )
                 if socket.turn != turn:
                     return
                 if reading.why is not None:
                     self._reset(socket, reading)
-                await self._write_reading(socket, reading)
+                await self._write_reading(socket, reading, upto)
                 if not socket.writable:
                     await socket.drained()
         finally:
-            self._catching_up.discard(socket)
+            self._catching_up.pop(socket, None)
 
     # --- Bell, collector, push ---
 
@@ -526,6 +545,9 @@ class Hub:
         if sent == run.prev and not socket.behind and socket.window_open:
             socket.write_items(run.stream, run.seq, text)
         else:
+            held = self._catching_up.get(socket)
+            if held is not None and len(held) < HELD:
+                held.append((run, text))
             self._fall_behind(socket)
 
     def _fall_behind(self, socket: Socket) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -209,10 +209,16 @@ def _drawn_epoch() -> int:
     return secrets.randbits(62) + 1
 
 
-def read_since(subscription: Subscription, cursor: Cursor | None, limit: int) -> Reading:
+def read_since(
+    subscription: Subscription,
+    cursor: Cursor | None,
+    limit: int,
+    upto: Mapping[str, int] | None = None,
+) -> Reading:
     """All that came in the person's streams after `cursor`, at most `limit` entries a stream.
 
-    Without a cursor there is nothing to continue: the reading is the heads alone.
+    Without a cursor there is nothing to continue: the reading is the heads alone. `upto` names
+    positions behind which nothing is read.
     """
     heads = read_heads(subscription.streams)
     at = subscription.cursor(heads.epoch, heads.head)
@@ -221,6 +227,9 @@ def read_since(subscription: Subscription, cursor: Cursor | None, limit: int) ->
     why = _broken(subscription, cursor, at, heads)
     if why is not None:
         return Reading(heads.epoch, at, [], why)
+    if upto:
+        ends = {name: min(seq, upto.get(name, seq)) for name, seq in heads.head.items()}
+        heads = replace(heads, head=ends)
     runs, pruned = read_runs(subscription.seqs(cursor), heads, limit, subscription.shared)
     if pruned:
         return Reading(heads.epoch, at, [], "pruned")

@@ -10,6 +10,7 @@ from django.db import connections
 
 from notifications import Everyone, broadcast, inbox_of, notify
 from notifications.audiences import ended_sessions
+from notifications.conf import conf
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
