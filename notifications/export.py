@@ -8,7 +8,17 @@ from typing import Any
 from django.db import models
 
 from .audiences import streams_of
-from .models import Entry, Notification, Pending, Reader, Receipt, Stream, described, ref
+from .models import (
+    Connection,
+    Entry,
+    Notification,
+    Pending,
+    Reader,
+    Receipt,
+    Stream,
+    described,
+    ref,
+)
 from .stream.names import user_stream
 from .stream.number import log_database
 
@@ -36,6 +46,8 @@ def export(user: Any) -> Iterator[tuple[str, Any]]:
     yield "log", map(_plain, _all(streams))
     yield "entries", map(_entry, _all(Entry.objects.using(using).filter(stream=own)))
     yield "waiting", map(_plain, _all(Pending.objects.using(using).filter(stream=own)))
+    # Where they are connected now, and since when.
+    yield "connections", map(_plain, _all(Connection.objects.using(using).filter(person=user.pk)))
     # Where others were told about them.
     named = models.Q(actor_ref=ref(user)) | models.Q(target_ref=ref(user))
     told = Notification.objects.using(using).filter(named)

@@ -476,7 +476,7 @@ class Hub:
         if lost:
             self.loop.call_soon_threadsafe(self._start_again, lost)
         texts: list[tuple[Run, dict[str, str]]] = [(run, {}) for run in runs]
-        for language in {word for _pushed, words in positions.values() for word in words}:
+        for language in {word for run in runs for word in positions[run.stream][1]}:
             wanted = [pair for pair in texts if language in positions[pair[0].stream][1]]
             written = write_runs([run for run, _texts in wanted], _key, language, self.above.render)
             for (_run, by_language), (_same, text) in zip(wanted, written, strict=True):

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from notifications import Everyone, Group, broadcast, notify
-from notifications.models import Notification
+from notifications.models import Connection, Notification, Process, Transport
 from notifications.stream.number import number
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,6 +52,18 @@ def a_life(ana, bo, jz, editors, fresh):
     fresh(ana)
     notify(ana, "Later", at=timezone.now() + timedelta(hours=1))
     notify(ana, "Pending for ana")
+    process, now = Process.objects.create(), timezone.now()
+    for person in (ana, jz):
+        Connection.objects.create(
+            process=process,
+            person=person,
+            transport=Transport.EVENTS,
+            version=f"{person.username}-version",
+            sockets=2,
+            tabs=2,
+            since=now,
+            heard=now,
+        )
     ana.user_permissions.clear()
     return ana
 
@@ -76,6 +88,8 @@ def test_the_export_holds_all_that_is_stored_about_a_person_and_nothing_of_other
     assert [row["head"] for row in told["log"]] == [max(row["seq"] for row in told["entries"])]
     assert {row["op"] for row in told["entries"]} >= {"created", "read", "archived", "seen"}
     assert len(told["waiting"]) == 2
+    [connection] = told["connections"]
+    assert (connection["transport"], connection["version"]) == ("events", "ana-version")
     [mention] = told["mentioned_in"]
     assert mention["actor"]["ref"] == f"auth.user:{a_life.pk}"
     assert "title" not in mention
@@ -90,7 +104,12 @@ def test_the_export_names_every_table_with_a_column_for_a_person(a_life, run):
         for field in model._meta.concrete_fields
         if field.related_model is User
     }
-    exported = {"receipt": "notifications", "reader": "positions", "pending": "waiting"}
+    exported = {
+        "receipt": "notifications",
+        "reader": "positions",
+        "pending": "waiting",
+        "connection": "connections",
+    }
     assert people == set(exported)
     told = run("ana")
     assert all(told[part] for part in exported.values())
