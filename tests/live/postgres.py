@@ -46,7 +46,7 @@ def unprivileged_user() -> str | None:
 
 
 class Postgres:
-    def __init__(self) -> None:
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
         initdb = find_program("initdb", DEBIAN)
         server = find_program("postgres", DEBIAN)
         user = unprivileged_user()
@@ -68,8 +68,8 @@ class Postgres:
                 cwd=self.folder,
             )
             self.port = free_port()
-            settings = [f"--{name}={value}" for name, value in FAST.items()]
-            self._command = [server, "-D", str(data), "-p", str(self.port), *settings]
+            options = [f"--{name}={value}" for name, value in (FAST | (settings or {})).items()]
+            self._command = [server, "-D", str(data), "-p", str(self.port), *options]
             self._user = user
             self.start()
         except subprocess.CalledProcessError as error:

@@ -1,0 +1,1 @@
+"""Speed, measured: `make bench`. docs/performance.md has the figures and what they mean."""
