@@ -26,7 +26,7 @@ from .conf import conf
 from .errors import UnknownGroup, UnknownRecipient, UnknownUser
 from .models import Op
 from .stream.bell import ring_on_commit
-from .stream.names import EVERYONE, STAFF, group_stream, session_mark, user_stream
+from .stream.names import EVERYONE, STAFF, group_of, group_stream, session_mark, user_stream
 from .stream.number import log_database
 from .stream.publish import News, publish
 from .stream.read import Subscription, begin_here, erase, subscribe, told_by_name
@@ -182,6 +182,16 @@ class _Combined(Audience):
 
     def __str__(self) -> str:
         return f"({self.left} {self.sign} {self.right})"
+
+
+def audience_of(stream: str) -> Audience | None:
+    """The audience that reads a shared stream; None for a group that is gone."""
+    if stream == EVERYONE:
+        return Everyone()
+    if stream == STAFF:
+        return Staff()
+    group = DjangoGroup.objects.filter(pk=group_of(stream)).first()
+    return None if group is None else Group(group)
 
 
 # --- Resolving ---------------------------------------------------------------------------

@@ -24,6 +24,12 @@ def group_stream(group_id: object) -> str:
     return f"group.{group_id}"
 
 
+def group_of(stream: str) -> int | None:
+    """The Django group whose stream this is; None for a stream of another kind."""
+    kind, _dot, id = stream.partition(".")
+    return int(id) if kind == "group" and id.isdecimal() else None
+
+
 def is_own(stream: str) -> bool:
     """Whether a stream is one person's."""
     return stream.startswith(f"{OWN}.")
