@@ -190,7 +190,7 @@ def audience_of(stream: str) -> Audience | None:
         return Everyone()
     if stream == STAFF:
         return Staff()
-    group = DjangoGroup.objects.filter(pk=group_of(stream)).first()
+    group = DjangoGroup.objects.filter(pk=group_of(stream) or 0).first()
     return None if group is None else Group(group)
 
 
