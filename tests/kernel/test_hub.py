@@ -10,7 +10,6 @@ from django.db import connections
 
 from notifications import Everyone, broadcast, inbox_of, notify
 from notifications.audiences import ended_sessions
-from notifications.conf import conf
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
@@ -75,13 +74,7 @@ def in_hub():
             try:
                 await scenario(hub)
             finally:
-                tasks = list(hub._tasks)
-                await asyncio.gather(
-                    hub.run(connections.close_all, threads=hub._collector),
-                    *(hub.run(connections.close_all) for _ in range(2 * conf.hub_threads)),
-                )
-                hub.stop()
-                await asyncio.wait(tasks, timeout=5)
+                await hub.aclose()
 
         asyncio.run(main())
 
