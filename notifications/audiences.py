@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from django.contrib.auth import (
@@ -32,6 +33,9 @@ from .stream.publish import News, publish
 from .stream.read import Subscription, begin_here, erase, subscribe, told_by_name
 from .wire import Close
 
+PAGE = 10_000
+"""Keys of an audience's people that are read at once."""
+
 
 class Audience:
     """A set of people. Combine them with `|`, `&` and `-`.
@@ -47,6 +51,22 @@ class Audience:
     def people(self) -> models.QuerySet[Any]:
         """The users in it now. Raises `UnknownRecipient`."""
         raise NotImplementedError
+
+    def keys(self) -> models.QuerySet[Any, Any]:
+        """The keys of its people, as a subquery."""
+        people = self.people()
+        return (people if people.query.is_sliced else people.order_by()).values("pk")
+
+    def pages(self) -> Iterator[list[Any]]:
+        """The keys of its people, each once, in order; so many at a time, whatever its size."""
+        people = self.people()
+        if people.query.combinator or people.query.distinct_fields or people.query.is_sliced:
+            people = _users().filter(pk__in=self.keys())
+        keys = people.order_by("pk").values_list("pk", flat=True)
+        page = list(dict.fromkeys(keys[:PAGE]))
+        while page:
+            yield page
+            page = list(dict.fromkeys(keys.filter(pk__gt=page[-1])[:PAGE]))
 
     def __or__(self, other: Audience) -> Audience:
         return _Combined("|", operator.or_, self, _checked(other))
@@ -174,10 +194,7 @@ class _Combined(Audience):
         self.sign, self.combine, self.left, self.right = sign, combine, left, right
 
     def people(self) -> models.QuerySet[Any]:
-        left, right = (
-            models.Q(pk__in=side.people().order_by().values("pk"))
-            for side in (self.left, self.right)
-        )
+        left, right = (models.Q(pk__in=side.keys()) for side in (self.left, self.right))
         return _users().filter(self.combine(left, right))
 
     def __str__(self) -> str:
@@ -214,6 +231,13 @@ class Recipients:
 
     stream: str | None
     person_ids: list[Any]
+    more: Iterator[list[Any]] | None = None
+    """Pages of further people, where there are more than fit into one transaction."""
+
+    def pages(self) -> Iterator[list[Any]]:
+        """All people; once only."""
+        yield self.person_ids
+        yield from self.more or ()
 
 
 def resolve(to: object) -> Recipients:
@@ -221,27 +245,29 @@ def resolve(to: object) -> Recipients:
 
     Named users cost no query; an audience that is not one shared stream costs one.
     """
+    if isinstance(to, models.QuerySet):
+        to = Users(to)
+    elif isinstance(to, list | tuple | set | frozenset):
+        audiences = [one for one in to if isinstance(one, Audience)]
+        ids = list(dict.fromkeys(pk_of(one) for one in to if not isinstance(one, Audience)))
+        if not audiences:
+            return _recipients(ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
+        to = reduce(operator.or_, [*audiences, Users(ids)] if ids else audiences)
+        return _recipients(to.pages())
     if isinstance(to, Audience):
         stream = to.stream()
-        if stream is not None:
-            return Recipients(stream, [])
-        return Recipients(None, _pks(to))
-    if isinstance(to, models.QuerySet):
-        return Recipients(None, _pks(Users(to)))
-    if isinstance(to, list | tuple | set | frozenset):
-        ids: dict[Any, None] = {}
-        for one in to:
-            if isinstance(one, Audience):
-                ids |= dict.fromkeys(_pks(one))
-            else:
-                ids[pk_of(one)] = None
-        return Recipients(None, list(ids))
+        return _recipients(to.pages()) if stream is None else Recipients(stream, [])
     return Recipients(None, [pk_of(to)])
 
 
-def _pks(audience: Audience) -> list[Any]:
-    people = audience.people()
-    return list(dict.fromkeys(people.values_list("pk", flat=True).iterator(chunk_size=5_000)))
+def _recipients(pages: Iterator[list[Any]]) -> Recipients:
+    """Some people: their keys where they are few, else the first of them and the rest in pages."""
+    people: list[Any] = []
+    for page in pages:
+        people += page
+        if len(people) > conf.list_at_once:
+            return Recipients(None, people, pages)
+    return Recipients(None, people)
 
 
 def streams_of(user: Any) -> list[str]:

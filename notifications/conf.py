@@ -76,6 +76,9 @@ class Conf:
     """Entries kept of one stream at most."""
     keep_ended_days: int = 0
     """Days after which what has expired, or was withdrawn, is deleted for good; 0: never."""
+    list_at_once: int = 5_000
+    """People of a list who are told in the caller's transaction; a longer list is only written
+    down in it, and told in parts by whichever process is free."""
     confirm_above: int = 100
     """Recipients from which `manage.py broadcast` asks before it sends."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,11 +20,12 @@ from django.utils import timezone, translation
 from .audiences import Audience, Recipients, resolve
 from .conf import conf
 from .errors import BadField, FieldTooLong, UnknownLevel, UnknownRecipient
-from .models import Level, Notification, Op, Receipt, ref
+from .models import FanOut, Level, Notification, Op, ref
 from .notices import Notice, checked_text, checked_title, checked_url, registered, words
 from .signals import notification_recalled, notification_sent
+from .stream import fan_out
 from .stream.number import log_database
-from .stream.publish import BATCH, News, publish
+from .stream.publish import News, publish, tell
 
 DATA_LENGTH = 10_000
 
@@ -150,20 +151,11 @@ def recall(notification: Notification) -> bool:
         if not live.update(recalled_at=now):
             return False
         notification.recalled_at = now
-        arg = {"ids": [notification.pk]}
         if notification.audience:
+            arg = {"ids": [notification.pk]}
             publish([News(Op.RECALLED, notification.audience, notification.pk, arg=arg)], using)
         else:
-            people = notification.receipts.using(using).values_list("person_id", flat=True)
-            publish(
-                (
-                    News.for_person(
-                        Op.RECALLED, person_id, notification_id=notification.pk, arg=arg
-                    )
-                    for person_id in people.order_by("person_id").iterator(chunk_size=BATCH)
-                ),
-                using,
-            )
+            fan_out.recall(notification, conf.list_at_once, using)
         _after_commit(
             using,
             lambda: notification_recalled.send(Notification, notification=notification),
@@ -270,37 +262,94 @@ def _store(
 ) -> tuple[Notification, bool]:
     using = log_database()
     notification.audience = recipients.stream or ""
-    notification.key = _digest(key, recipients)
+    if recipients.more is not None:
+        return _store_list(notification, recipients, key, sender, audience, at)
+    notification.key = digest(key, recipients.stream, recipients.person_ids)
     with transaction.atomic(using=using, savepoint=False):
         if not _insert(notification, using):
-            return Notification.objects.using(using).get(key=notification.key), False
+            return _with_key(notification, using), False
         if recipients.stream is not None:
-            news: Iterable[News] = [News(Op.CREATED, recipients.stream, notification.pk, due=at)]
+            publish([News(Op.CREATED, recipients.stream, notification.pk, due=at)], using)
         else:
-            Receipt.objects.using(using).bulk_create(
-                (
-                    Receipt(
-                        person_id=person_id,
-                        notification=notification,
-                        created=notification.created,
-                    )
-                    for person_id in recipients.person_ids
-                ),
-                batch_size=BATCH,
-            )
-            news = (
-                News.for_person(Op.CREATED, person_id, notification_id=notification.pk, due=at)
-                for person_id in recipients.person_ids
-            )
-        publish(news, using)
-        if notification_sent.has_listeners(sender):
-
-            def tell() -> None:
-                if notification.pk is not None:  # not replaced by a later save
-                    notification_sent.send(sender, notification=notification, audience=audience)
-
-            _after_commit(using, tell)
+            tell(notification, recipients.person_ids, using, due=at)
+        _announce(notification, sender, audience, using)
     return notification, True
+
+
+def _store_list(
+    notification: Notification,
+    recipients: Recipients,
+    key: str | None,
+    sender: type[Notice] | None,
+    audience: object,
+    at: datetime | None,
+) -> tuple[Notification, bool]:
+    """Store a notification for more people than one transaction should tell."""
+    using = log_database()
+    digest(key, None, [])  # refused before anything is written
+    count, names = 0, 0
+
+    def counted() -> Iterator[list[Any]]:
+        nonlocal count, names
+        for page in recipients.pages():
+            if key is not None:  # the same in any order
+                count += len(page)
+                names += sum(int(sha256(str(person_id)).hexdigest(), 16) for person_id in page)
+            yield page
+
+    draft, _size = fan_out.write_down(counted(), at, using)
+    who = ["these", str(count), str(names)]
+    return send_list(draft, notification, digest(key, None, who), using, sender, audience)
+
+
+def send_list(
+    draft: FanOut,
+    notification: Notification,
+    key: str | None,
+    using: str,
+    sender: type[Notice] | None = None,
+    audience: object = None,
+    *,
+    more: bool = False,
+) -> tuple[Notification, bool]:
+    """Send a notification to a list that was written down; with whether it is new.
+
+    With `more`, one with the same key is sent to those of the list who do not have it.
+    """
+    notification.key = key
+    try:
+        with transaction.atomic(using=using, savepoint=False):
+            new = _insert(notification, using)
+            if not new:
+                notification = _with_key(notification, using)
+            if new or (more and notification.recalled_at is None):
+                fan_out.send(draft, notification, using)
+            else:
+                fan_out.discard(draft, using)
+            if new:
+                _announce(notification, sender, audience, using)
+    except BaseException:
+        fan_out.discard(draft, using)
+        raise
+    return notification, new
+
+
+def _announce(
+    notification: Notification, sender: type[Notice] | None, audience: object, using: str
+) -> None:
+    """Send the signal, after the commit."""
+    if not notification_sent.has_listeners(sender):
+        return
+
+    def tell_listeners() -> None:
+        if notification.pk is not None:  # not replaced by a later save
+            notification_sent.send(sender, notification=notification, audience=audience)
+
+    _after_commit(using, tell_listeners)
+
+
+def _with_key(notification: Notification, using: str) -> Notification:
+    return Notification.objects.using(using).get(key=notification.key)
 
 
 def _insert(notification: Notification, using: str) -> bool:
@@ -318,15 +367,17 @@ def _insert(notification: Notification, using: str) -> bool:
     return True
 
 
-def _digest(key: object, recipients: Recipients) -> str | None:
+def digest(key: object, stream: str | None, people: Iterable[Any]) -> str | None:
     """The key and the audience as one word, so that a key is unique for each audience."""
     if key is None:
         return None
     if not isinstance(key, str) or not key:
         raise BadField("key", "a string that is not empty", key)
-    people = sorted(map(str, recipients.person_ids))
-    text = json.dumps([key, recipients.stream, people])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(json.dumps([key, stream, sorted(map(str, people))])).hexdigest()
+
+
+def sha256(text: str) -> Any:
+    return hashlib.sha256(text.encode())
 
 
 def _after_commit(using: str, callback: Callable[[], object]) -> None:

@@ -14,15 +14,15 @@ from .stream.number import log_database
 
 def size(audience: Audience) -> int:
     """How many people are in an audience now. Raises `UnknownRecipient`."""
-    return audience.people().order_by().values("pk").distinct().count()
+    keys = audience.keys()
+    return keys.count() if keys.query.is_sliced else keys.distinct().count()
 
 
 def online(audience: Audience) -> int:
     """About how many of them are connected now: nobody's last five seconds are known."""
     if isinstance(audience, Everyone):
         return Process.objects.using(log_database()).online()[0]
-    people = audience.people().order_by().values("pk")
-    connected = Connection.objects.using(log_database()).fresh().filter(person__in=people)
+    connected = Connection.objects.using(log_database()).fresh().filter(person__in=audience.keys())
     return connected.values("person").distinct().count()
 
 

@@ -33,7 +33,7 @@ from ..conf import conf
 from ..log import log
 from ..models import Notification, Op, Pending
 from ..wire import Close, Cursor
-from . import bell, presence
+from . import bell, fan_out, presence
 from .drain import drain_on_sigterm
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
 from .number import is_due, log_database, number
@@ -157,6 +157,7 @@ class Hub:
                 self._collect,
                 self._sweep,
                 self._sweep_due,
+                self._tell_lists,
                 self._count,
                 self._beat,
                 self._hear,
@@ -718,6 +719,12 @@ class Hub:
         grown, expired = await self.run(_look_at_the_clock, since, timezone.now())
         bell.ring(grown)
         self._recount(expired)
+
+    async def _tell_lists(self) -> None:
+        """Tell what is left of long lists, for as long as nobody else does."""
+        while not self.draining and await self.run(fan_out.step) is not None:
+            self.stats["list_parts"] += 1
+        await asyncio.sleep(DUE_SWEEP)
 
     # --- The layer ---
 

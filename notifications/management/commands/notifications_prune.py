@@ -18,6 +18,7 @@ from notifications.management.terminal import (
     followed,
     plural,
 )
+from notifications.stream.fan_out import forget_drafts
 from notifications.stream.prune import (
     Limits,
     cuts,
@@ -99,6 +100,7 @@ class Command(BaseCommand):
             numbering = number_the_absent(limits.since)
             for rows in followed(numbering, "Numbering", "chunk", self.stderr):
                 done["numbered"] += rows
+            forget_drafts()
         for chunk in followed(cuts(limits), "Pruning", "chunk", self.stderr):
             for cut in chunk:
                 done["entries"] += cut.to - cut.floor if dry else prune(cut)
