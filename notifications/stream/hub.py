@@ -263,6 +263,7 @@ class Hub:
         if socket in self.sockets:
             self.sockets.discard(socket)
             self._tell_end(socket, code)
+        socket.live = False
         mine = self.people.get(socket.person_id)
         if mine is not None:
             mine.discard(socket)
@@ -380,11 +381,11 @@ class Hub:
                 socket.language,
                 self.above.render,
             )
+            if socket.turn != turn:
+                return  # begun anew meanwhile, perhaps with other streams
             for run, text in texts:
                 if not socket.window_open:
                     break
-                if socket.turn != turn:
-                    return
                 socket.write_items(run.stream, run.seq, text)
         if upto and all(socket.sent[name] >= seq for name, seq in upto.items()):
             for run, text in self._catching_up.get(socket, ()):
@@ -558,8 +559,8 @@ class Hub:
         self._recount(count_changes(run for run, _texts in texts))
 
     def _offer(self, socket: Socket, run: Run, text: str) -> None:
-        if not socket.live:
-            return
+        if not socket.live or run.stream not in socket.sent:
+            return  # gone, or no longer of this audience, while others were written to
         sent = socket.sent[run.stream]
         if sent >= run.seq:
             return

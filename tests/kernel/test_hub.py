@@ -180,6 +180,19 @@ def test_when_the_last_socket_goes_nothing_of_it_is_kept(ana, bo, in_hub):
     in_hub(scenario)
 
 
+def test_a_socket_that_goes_while_it_is_behind_is_not_read_further(ana, in_hub):
+    async def scenario(hub):
+        socket, _line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        hub._fall_behind(socket)
+        hub.detach(socket)
+        await until(lambda: not hub._catching_up)
+        assert not hub.stats["errors"]
+        assert not hub.stats["catch_ups"]
+
+    in_hub(scenario)
+
+
 def test_one_stream_that_cannot_be_numbered_does_not_stop_the_others(
     ana, bo, in_hub, monkeypatch, caplog
 ):
