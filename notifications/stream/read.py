@@ -268,7 +268,6 @@ def read_runs(
     using = log_database()
     begins = begins or {}
     found: list[tuple[str, int, list[Entry]]] = []
-    wanted: set[int] = set()
     pruned = {name for name, prev in since.items() if heads.floor.get(name, 0) > prev}
     cut = False
     for name, prev in since.items():
@@ -285,26 +284,41 @@ def read_runs(
             pruned.add(name)
             continue
         found.append((name, prev, entries))
-        wanted.update(e.notification_id for e in entries if e.notification_id is not None)
-    lasting = Q(expires=None) | Q(expires__gt=timezone.now())
-    told = Notification.objects.using(using).filter(lasting, recalled_at=None).in_bulk(wanted)
+    told = _told([entry for _name, _prev, entries in found for entry in entries[:AHEAD]], using)
     runs = []
     for name, prev, entries in found:
         if cut and is_own(name):
             continue
-        runs += _runs(name, prev, entries, told, begins.get(name, 0))
+        runs += _runs(name, prev, entries, told, begins.get(name, 0), using)
         cut = cut or (not is_own(name) and runs[-1].seq < entries[-1].seq)
     return runs, pruned
 
 
+def _told(entries: Iterable[Entry], using: str) -> dict[int, Notification]:
+    """The notifications that these entries may speak of now."""
+    lasting = Q(expires=None) | Q(expires__gt=timezone.now())
+    alive = Notification.objects.using(using).filter(lasting, recalled_at=None)
+    return alive.in_bulk({e.notification_id for e in entries if e.notification_id is not None})
+
+
 def _runs(
-    name: str, prev: int, entries: list[Entry], told: Mapping[int, Notification], begin: int
+    name: str,
+    prev: int,
+    entries: list[Entry],
+    told: Mapping[int, Notification],
+    begin: int,
+    using: str,
 ) -> list[Run]:
-    """The entries of a stream, as many as fit into so many frames."""
+    """The entries of a stream, as many as fit into so many frames.
+
+    Of the first few, `told` is what they speak of; of the others that is read when they fit.
+    """
     runs: list[Run] = []
     facts: list[Fact] = []
     seq, room = prev, FRAME_ROOM
-    for entry in entries:
+    for index, entry in enumerate(entries):
+        if index and index % AHEAD == 0:
+            told = _told(entries[index : index + AHEAD], using)
         notification = told.get(entry.notification_id or 0)
         room -= _weight(notification)
         if room < 0 and seq > prev:
@@ -318,6 +332,9 @@ def _runs(
     return [*runs, Run(name, prev, seq, facts)]
 
 
+AHEAD = 40
+"""Entries of a stream whose notifications are read in one go: many that are long fill the frames
+soon, and what does not fit was read in vain."""
 FRAMES = 4
 """Frames of one stream in one reading: half a window, so a socket that acknowledges takes them."""
 FRAME_ROOM = 32 * 1024

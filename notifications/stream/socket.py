@@ -131,7 +131,7 @@ class Socket:
     def write_items(self, stream: str, seq: int, text: str) -> None:
         """Write an `items` frame, which the client will acknowledge."""
         self.sent[stream] = seq
-        self._unacked.append(len(text))
+        self._unacked.append(len(text) if text.isascii() else len(text.encode()))
         if self._after_heartbeat is not None:
             self._after_heartbeat += 1
         self.write(text)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications import Everyone, Group, broadcast, inbox_of, notify
 from notifications.models import Entry, Notification, Pending, Posting, Receipt, Stream
 from notifications.stream import number as numbering
 from notifications.stream.number import number
-from notifications.stream.read import FRAME_ROOM, Cursor, read_since
+from notifications.stream.read import FRAME_ROOM, FRAMES, Cursor, read_since
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,6 +143,26 @@ def test_a_reading_is_cut_to_what_fits_into_a_frame_and_goes_on(ana, fresh):
     assert told == [f"{n}" for n in range(9)] * 2  # all that is shared, then all that is ana's
     assert frames == 6
     assert cursor == inbox.counts().at
+
+
+def test_a_reading_takes_from_the_database_about_what_fits_into_its_frames(ana, fresh):
+    notify(ana, "Short 0")
+    subscription = fresh(ana).subscription
+    begin = read_since(subscription, None, 1_000).heads
+    for n in range(1, 100):
+        notify(ana, f"Short {n}")
+    for n in range(100):
+        notify(ana, f"Long {n}", body="x" * 10_000)
+    number(subscription.streams)
+    with CaptureQueriesContext(connection) as captured:
+        shorts = read_since(subscription, begin, 99)
+    titles = [fact.notification.title for run in shorts.runs for fact in run.facts]
+    assert titles == [f"Short {n}" for n in range(1, 100)]
+    assert sum("FROM \"notifications_notification\"" in q["sql"] for q in captured) == 3
+    with CaptureQueriesContext(connection) as captured:
+        longs = read_since(subscription, replace(begin, seqs={**begin.seqs, "user": 100}), 200)
+    assert [len(run.facts) for run in longs.runs] == [3] * FRAMES
+    assert sum("FROM \"notifications_notification\"" in q["sql"] for q in captured) == 1
 
 
 def test_a_receipt_written_while_its_number_was_given_gets_it_with_the_act(ana, fresh):
