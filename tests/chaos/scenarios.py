@@ -339,6 +339,7 @@ class BackupRestored(Scenario):
         play.note_backup()
         copy = backup.make(play.town)
         play.finish_callers()
+        self.go_beyond(play)
         for server in play.town.servers:
             server.kill()
         play.town.everybody_out()
@@ -352,15 +353,23 @@ class BackupRestored(Scenario):
         play.wait_until_all_are_back()
         play.begin_callers(more=True)
 
+    def go_beyond(self, play: Play) -> None:
+        """What everybody still gets that is not in the backup."""
+
     def begin_again(self, play: Play) -> None:
         play.manage("notifications_epoch", "--yes")
 
 
 class EpochForgotten(BackupRestored):
-    """The same, but nobody runs `notifications_epoch`. All clients are back before anything new is
-    written, so that those who are ahead of the database can be told so."""
+    """The same, but nobody runs `notifications_epoch`. Everybody got something that the backup
+    does not have, and all are back before anything new is written: each is ahead of the database,
+    and must be told so."""
 
     name = "epoch forgotten"
+
+    def go_beyond(self, play: Play) -> None:
+        play.last_words()
+        play.wait_until_complete()
 
     def begin_again(self, play: Play) -> None:
         pass
