@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .alerts import Alarm, AllClear, aalert, alert, aresolve, resolve
     from .audiences import Audience, Everyone, Group, Staff, Users
     from .inbox import inbox_of
     from .notices import Notice
@@ -14,33 +15,45 @@ if TYPE_CHECKING:
 
 # Imported at first use: most of it needs the app registry, and settings import this package.
 _HOMES = {
+    "Alarm": "alerts",
+    "AllClear": "alerts",
     "Audience": "audiences",
     "Everyone": "audiences",
     "Group": "audiences",
     "Notice": "notices",
     "Staff": "audiences",
     "Users": "audiences",
+    "aalert": "alerts",
     "abroadcast": "notify",
+    "alert": "alerts",
     "anotify": "notify",
+    "aresolve": "alerts",
     "broadcast": "notify",
     "inbox_of": "inbox",
     "notify": "notify",
     "notify_on": "rules",
+    "resolve": "alerts",
 }
 
 __all__ = [
+    "Alarm",
+    "AllClear",
     "Audience",
     "Everyone",
     "Group",
     "Notice",
     "Staff",
     "Users",
+    "aalert",
     "abroadcast",
+    "alert",
     "anotify",
+    "aresolve",
     "broadcast",
     "inbox_of",
     "notify",
     "notify_on",
+    "resolve",
 ]
 
 

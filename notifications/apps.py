@@ -11,7 +11,7 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401
+        from . import alerts, checks  # noqa: F401  # alerts: what folds their stream
         from .audiences import watch_people
 
         watch_people()

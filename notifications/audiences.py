@@ -12,10 +12,12 @@ from django.contrib.auth import (
     BACKEND_SESSION_KEY,
     HASH_SESSION_KEY,
     SESSION_KEY,
+    get_backends,
     get_user_model,
     load_backend,
 )
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser, Permission
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.signals import user_logged_out
 from django.db import models
@@ -27,7 +29,7 @@ from .conf import conf
 from .errors import UnknownGroup, UnknownRecipient, UnknownUser
 from .models import Op
 from .stream.bell import ring_on_commit
-from .stream.names import EVERYONE, STAFF, group_of, group_stream, session_mark, user_stream
+from .stream.names import ALERTS, EVERYONE, STAFF, group_of, group_stream, session_mark, user_stream
 from .stream.number import log_database
 from .stream.publish import News, publish
 from .stream.read import Subscription, begin_here, erase, subscribe, told_by_name
@@ -35,6 +37,8 @@ from .wire import Close
 
 PAGE = 10_000
 """Keys of an audience's people that are read at once."""
+VIEW_ALERTS = "notifications.view_alert"
+"""The permission with which one reads the stream `alerts`."""
 
 
 class Audience:
@@ -271,13 +275,55 @@ def _recipients(pages: Iterator[list[Any]]) -> Recipients:
 
 
 def streams_of(user: Any) -> list[str]:
-    """The shared streams that a person reads: those of the audiences they belong to now."""
+    """The shared streams that a person reads: those of the audiences they belong to now.
+
+    Operators also read `alerts`.
+    """
     streams = [EVERYONE]
     if getattr(user, "is_staff", False):
         streams.append(STAFF)
-    if hasattr(user, "groups"):
-        streams += [group_stream(pk) for pk in user.groups.values_list("pk", flat=True)]
-    return streams
+    groups, operator = _groups_and_power(user)
+    if operator:
+        streams.append(ALERTS)
+    return [*streams, *map(group_stream, groups)]
+
+
+def _groups_and_power(user: Any) -> tuple[Iterable[Any], bool]:
+    """The person's groups, and whether they may see alerts: in one statement, for all who log in
+    pass here. Backends of the project are asked in their own way."""
+    if not hasattr(user, "groups") or not hasattr(user, "user_permissions"):
+        return [], hasattr(user, "has_perm") and user.has_perm(VIEW_ALERTS)
+    if user.is_superuser or not user.is_active or not _stock_backends():
+        return user.groups.values_list("pk", flat=True), user.has_perm(VIEW_ALERTS)
+    viewing = DjangoGroup.permissions.through._default_manager.filter(
+        _viewing("permission__"), group=models.OuterRef("pk")
+    )
+    groups = user.groups.order_by().values_list("pk", models.Exists(viewing))
+    own = user.user_permissions.filter(_viewing()).order_by()
+    true = models.Value(True, models.BooleanField())
+    rows = list(groups.union(own.values_list(models.F("pk") * 0, true), all=True))
+    return [pk for pk, _can in rows if pk], any(can for _pk, can in rows)
+
+
+def _viewing(prefix: str = "") -> models.Q:
+    """The permission with which one reads the alerts."""
+    app, _dot, codename = VIEW_ALERTS.partition(".")
+    return models.Q(**{f"{prefix}content_type__app_label": app, f"{prefix}codename": codename})
+
+
+def _stock_backends() -> bool:
+    """Whether Django's own tables decide on permissions, so that they can be asked directly."""
+    return all(
+        getattr(backend, name, None) is None
+        or getattr(type(backend), name) is getattr(ModelBackend, name, None)
+        for backend in get_backends()
+        for name in (
+            "has_perm",
+            "get_all_permissions",
+            "get_user_permissions",
+            "get_group_permissions",
+        )
+    )
 
 
 # --- Whose session this is ---------------------------------------------------------------
@@ -327,7 +373,7 @@ def ended_sessions(keys: Iterable[str]) -> set[str]:
 
 _BEFORE = "_notifications_before"
 _TOLD = "_notifications_told"
-_ACCOUNT = {"is_active", "is_staff", "password"}
+_ACCOUNT = {"is_active", "is_staff", "is_superuser", "password"}
 """Fields of a user that decide which sockets may stay, and what they read."""
 
 
@@ -340,6 +386,9 @@ def watch_people() -> None:
     model = get_user_model()
     if hasattr(model, "groups"):
         m2m_changed.connect(_groups_changed, sender=model.groups.through)
+        m2m_changed.connect(_powers_of_group_changed, sender=DjangoGroup.permissions.through)
+    if hasattr(model, "user_permissions"):
+        m2m_changed.connect(_powers_changed, sender=model.user_permissions.through)
     pre_save.connect(_before_save, sender=model)
     post_save.connect(_account_saved, sender=model)
     pre_delete.connect(_before_delete, sender=model)
@@ -360,6 +409,41 @@ def _groups_changed(
         for group_id in sorted(groups):
             begin_here(sorted(people), group_stream(group_id), using)
     _access_changed(people, using)
+
+
+def _powers_changed(
+    instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **_: Any
+) -> None:
+    """People were given permissions, or lost some."""
+    if action == "pre_clear":
+        kept = instance.user_set if reverse else instance.user_permissions
+        pk_set = set(kept.values_list("pk", flat=True))
+    if action in _MOVES and pk_set:
+        people, powers = (pk_set, [instance.pk]) if reverse else ([instance.pk], pk_set)
+        if _shows_alerts(powers, using):
+            _access_changed(people, using)
+
+
+def _powers_of_group_changed(
+    instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **_: Any
+) -> None:
+    """Groups were given permissions, or lost some."""
+    if action == "pre_clear":
+        kept = instance.group_set if reverse else instance.permissions
+        pk_set = set(kept.values_list("pk", flat=True))
+    if action in _MOVES and pk_set:
+        groups, powers = (pk_set, [instance.pk]) if reverse else ([instance.pk], pk_set)
+        if _shows_alerts(powers, using):
+            members = _users().using(using).filter(groups__in=groups).distinct()
+            _access_changed(members.values_list("pk", flat=True), using)
+
+
+_MOVES = ("post_add", "post_remove", "pre_clear")
+
+
+def _shows_alerts(permissions: Iterable[Any], using: str) -> bool:
+    """Whether the one with which alerts are read is among these: it changes what sockets get."""
+    return Permission.objects.using(using).filter(_viewing(), pk__in=list(permissions)).exists()
 
 
 def _before_save(instance: Any, raw: bool, using: str, update_fields: Any = None, **_: Any) -> None:

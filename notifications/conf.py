@@ -79,6 +79,10 @@ class Conf:
     list_at_once: int = 5_000
     """People of a list who are told in the caller's transaction; a longer list is only written
     down in it, and told in parts by whichever process is free."""
+    alert_repeat: float = 900.0
+    """After which a critical alert that nobody has acknowledged is repeated; 0: never."""
+    alert_silence: float = 0.0
+    """After which an alert without a `ttl` is over, when its source has fallen silent; 0: never."""
     confirm_above: int = 100
     """Recipients from which `manage.py broadcast` asks before it sends."""
 

@@ -14,7 +14,7 @@ from channels.consumer import AsyncConsumer
 from django.db import DatabaseError, InterfaceError
 from django.http.request import split_domain_port, validate_host
 
-from . import wire
+from . import alerts, wire
 from .audiences import authenticate, ended_sessions
 from .conf import conf
 from .errors import BadRequest
@@ -188,14 +188,17 @@ class NowhereConsumer(AsyncConsumer):
 
 def the_hub() -> Hub:
     """The hub of the running event loop."""
-    return Hub.here(Above(render, authenticate, ended_sessions))
+    return Hub.here(Above(render, authenticate, ended_sessions, alerts.look_at_the_clock))
 
 
 def act(subscription: Subscription, frame: wire.Do) -> Counts:
     """Do an action, give its entry a number, and count. In a thread."""
     inbox = Inbox(subscription)
-    inbox.act(frame.action, frame.ids, frame.upto)
-    number([subscription.own])
+    if frame.action in alerts.ACTIONS:
+        alerts.act(subscription.person_id, frame)
+    else:
+        inbox.act(frame.action, frame.ids, frame.upto)
+        number([subscription.own])
     return inbox.counts()
 
 

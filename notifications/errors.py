@@ -151,6 +151,34 @@ class UnknownView(BadRequest):
         super().__init__(f"unknown view {str(view)[:80]!r}: expected one of {', '.join(known)}.")
 
 
+class Forbidden(BadRequest):
+    """An action for which the person lacks a permission."""
+
+    code = "forbidden"
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"you need the permission {permission} for that.")
+
+
+class UnknownAlert(BadRequest):
+    code = "unknown_alert"
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        listed = ", ".join(map(str, list(ids)[:10]))
+        super().__init__(f"no such alert: {listed}.")
+
+
+class AlreadyDone(BadRequest):
+    """Somebody was faster: the alert is not in the state that the action begins with."""
+
+    code = "already"
+
+    def __init__(self, state: str, by: str) -> None:
+        self.state, self.by = str(state), by
+        who = f" by {by}" if by else ""
+        super().__init__(f"it is {self.state} already{who}.")
+
+
 class NotYours(BadRequest):
     """An action on a notification that is not in the reader's inbox, or does not exist."""
 

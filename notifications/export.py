@@ -9,8 +9,10 @@ from django.db import models
 
 from .audiences import streams_of
 from .models import (
+    AlertEvent,
     Connection,
     Entry,
+    Mute,
     Notification,
     Pending,
     Reader,
@@ -48,6 +50,10 @@ def export(user: Any) -> Iterator[tuple[str, Any]]:
     yield "waiting", map(_plain, _all(Pending.objects.using(using).filter(stream=own)))
     # Where they are connected now, and since when.
     yield "connections", map(_plain, _all(Connection.objects.using(using).filter(person=user.pk)))
+    # What they did about alerts, and what they muted. Their name stays in it when they go.
+    acts = AlertEvent.objects.using(using).filter(person=user.pk).select_related("alert")
+    yield "alert_events", map(_act, _all(acts.order_by("pk")))
+    yield "mutes", map(_plain, _all(Mute.objects.using(using).filter(person=user.pk)))
     # Where others were told about them.
     named = models.Q(actor_ref=ref(user)) | models.Q(target_ref=ref(user))
     told = Notification.objects.using(using).filter(named)
@@ -69,6 +75,10 @@ def _plain(row: models.Model) -> dict[str, Any]:
 
 def _entry(row: Entry) -> dict[str, Any]:
     return {name: value for name, value in _plain(row).items() if name != "stream"}
+
+
+def _act(row: AlertEvent) -> dict[str, Any]:
+    return _plain(row) | {"alert": row.alert.key}
 
 
 def _receipt(row: Receipt) -> dict[str, Any]:

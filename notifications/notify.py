@@ -94,12 +94,12 @@ def draft(
     """The notification that `notify` would store for these arguments, checked and not stored."""
     return Notification(
         kind=_kind(kind),
-        level=_level(level),
+        level=checked_level(level),
         title=checked_title(title),
         body=checked_text("body", body, Notification.BODY_LENGTH),
         url=checked_url(url),
-        **_named("actor", actor),
-        **_named("target", target),
+        **named("actor", actor),
+        **named("target", target),
         data=_data(data),
         **_times(at, expires),
     )
@@ -177,12 +177,12 @@ def send(notice: Notice, recipients: Recipients | None = None) -> tuple[Notifica
     at = notice.at()
     notification = Notification(
         kind=notice.kind,
-        level=_level(notice.level),
+        level=checked_level(notice.level),
         title=title,
         body=body,
         url=url,
-        **_named("actor", notice.actor()),
-        **_named("target", notice.target()),
+        **named("actor", notice.actor()),
+        **named("target", notice.target()),
         params=notice.params(),
         data=_data(notice.data()),
         **_times(at, notice.expires()),
@@ -191,7 +191,7 @@ def send(notice: Notice, recipients: Recipients | None = None) -> tuple[Notifica
     return _store(notification, recipients or resolve(to), notice.key(), type(notice), to, at)
 
 
-def _level(word: object) -> Level:
+def checked_level(word: object) -> Level:
     known = {level.word: level for level in Level}
     if not isinstance(word, str) or word not in known:
         raise UnknownLevel(word, known)
@@ -205,7 +205,7 @@ def _kind(kind: object) -> str:
     return text
 
 
-def _named(field: str, instance: object) -> dict[str, str]:
+def named(field: str, instance: object) -> dict[str, str]:
     if instance is None:
         return {}
     if not isinstance(instance, models.Model) or instance.pk is None:

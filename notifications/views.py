@@ -25,8 +25,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
+from . import alerts
 from .conf import conf
-from .errors import BadFrame, BadRequest, NotificationError, NotYours
+from .errors import (
+    AlreadyDone,
+    BadFrame,
+    BadRequest,
+    Forbidden,
+    NotificationError,
+    NotYours,
+    UnknownAlert,
+)
 from .inbox import ALL, ARCHIVED, EVERYTHING, UNREAD, Item, Page, Search
 from .models import Level
 from .notices import name_of_kind
@@ -35,6 +44,7 @@ from .wire import Cursor, do_of, ids_of, loads
 
 View = Callable[[HttpRequest], HttpResponse]
 
+STATUS = {NotYours: 404, UnknownAlert: 404, Forbidden: 403, AlreadyDone: 409}
 UNDO = {"read": "unread", "unread": "read", "archive": "unarchive", "unarchive": "archive"}
 
 
@@ -311,7 +321,7 @@ def _json(view: View) -> View:
         try:
             return view(request)
         except NotificationError as error:
-            status = 404 if isinstance(error, NotYours) else 400
+            status = STATUS.get(type(error), 400)
             return _refused(error.code, str(error), status)
 
     return wrapped
@@ -351,6 +361,9 @@ def do(request: HttpRequest) -> HttpResponse:
         return _refused("too_large", f"at most {conf.frame_bytes} bytes.", 413)
     wish = do_of(loads(body))
     mine = inbox(request)
-    mine.act(wish.action, wish.ids, wish.upto)
+    if wish.action in alerts.ACTIONS:
+        alerts.act(mine.person_id, wish)
+    else:
+        mine.act(wish.action, wish.ids, wish.upto)
     mine.number()
     return JsonResponse({"ok": True, "counts": mine.counts().as_json()})

@@ -21,6 +21,7 @@ OWN = "user"
 """The key of a person's own stream in a cursor and in an `items` frame."""
 
 MAX_SEQ = 2**63 - 1
+MINUTES = 366 * 24 * 60
 STREAM_KEY = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 EPOCH = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
@@ -220,6 +221,10 @@ class Do:
     action: str
     ids: list[int] | None
     upto: Cursor | None
+    note: str = ""
+    """Why: for alerts."""
+    minutes: int | None = None
+    """For how long: for `mute_alert`."""
 
 
 ClientFrame = Hello | Ack | Sync | Ping | Do
@@ -278,11 +283,19 @@ def do_of(value: dict[str, Any]) -> Do:
         raise BadFrame("action must be a string.")
     upto = value.get("upto")
     ids = value.get("ids")
+    note = value.get("note", "")
+    if not isinstance(note, str):
+        raise BadFrame("note must be a string.")
+    minutes = value.get("minutes")
+    if minutes is not None and not (type(minutes) is int and 0 < minutes <= MINUTES):
+        raise BadFrame(f"minutes must be a whole number from 1 to {MINUTES}.")
     return Do(
         id=id,
         action=action,
         ids=None if ids is None else ids_of(ids),
         upto=None if upto is None else Cursor.parse(upto),
+        note=note,
+        minutes=minutes,
     )
 
 

@@ -1,15 +1,20 @@
-"""The tables: content and inbox, the log, the lists, the processes."""
+"""The tables: content and inbox, the log, the lists, the processes, the operators' queue."""
 
+from .alert import Alert, AlertEvent, AlertHour, Mute, State
 from .fan_out import FanOut, Part
 from .notification import Level, Notification, Reader, Receipt, described, ref, resolve
 from .process import Connection, Process, Sample, Transport
 from .stream import Entry, Op, Pending, Posting, Stream
 
 __all__ = [
+    "Alert",
+    "AlertEvent",
+    "AlertHour",
     "Connection",
     "Entry",
     "FanOut",
     "Level",
+    "Mute",
     "Notification",
     "Op",
     "Part",
@@ -19,6 +24,7 @@ __all__ = [
     "Reader",
     "Receipt",
     "Sample",
+    "State",
     "Stream",
     "Transport",
     "described",

@@ -67,6 +67,8 @@ class Above:
     """Whose session this is: their streams, or the code that refuses them."""
     ended: Callable[[Iterable[str]], set[str]]
     """Those of these sessions that are over."""
+    look_at_the_clock: Callable[[], set[str]]
+    """Does what is due in shared streams by itself; the streams that grew."""
 
 
 REASONS = {int(code): code.name.lower() for code in Close} | {GONE: "line_lost"}
@@ -718,7 +720,7 @@ class Hub:
         since = timezone.now()
         await asyncio.sleep(DUE_SWEEP)
         grown, expired = await self.run(_look_at_the_clock, since, timezone.now())
-        bell.ring(grown)
+        bell.ring(grown | await self.run(self.above.look_at_the_clock))
         self._recount(expired)
 
     async def _tell_lists(self) -> None:

@@ -9,7 +9,7 @@ sorted order. Always in a short transaction of its own, never inside a caller's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
@@ -27,6 +27,12 @@ ROWS = 2_000
 """Pending rows numbered in one transaction at most."""
 ROUNDS = 50
 """Transactions of one call at most; what is left then, the sweep finds."""
+
+
+Fold = Callable[[list[Pending], str], list[Pending]]
+FOLDS: dict[str, Fold] = {}
+"""What is made of the pending rows of an op before they get numbers: the rows to be numbered in
+their stead. Called under the lock of their stream, in its transaction. No act speaks of these."""
 
 
 def log_database() -> str:
@@ -57,7 +63,7 @@ def number(streams: Iterable[str], patience: float | None = None) -> set[str]:
     for start in range(0, len(names), STREAMS):
         waiting = (
             Pending.objects.using(using)
-            .filter(is_due(), SHARED | models.Q(stream__in=names[start : start + STREAMS]))
+            .filter(is_due(), shared() | models.Q(stream__in=names[start : start + STREAMS]))
             .order_by("stream")
             .values_list("stream", flat=True)
             .distinct()
@@ -80,8 +86,9 @@ def number(streams: Iterable[str], patience: float | None = None) -> set[str]:
     return grown
 
 
-SHARED = models.Q(person=None)
-"""Pending rows of shared streams."""
+def shared() -> models.Q:
+    """Pending rows of shared streams of which an act may speak."""
+    return models.Q(person=None) & ~models.Q(op__in=list(FOLDS))
 
 
 def _number(names: list[str], using: str) -> tuple[set[str], bool]:
@@ -97,7 +104,7 @@ def _number(names: list[str], using: str) -> tuple[set[str], bool]:
         # Read after the lock: at READ COMMITTED this sees all that was committed before it.
         found = list(
             Pending.objects.using(using)
-            .filter(is_due(), SHARED | models.Q(stream__in=list(heads)))
+            .filter(is_due(), shared() | models.Q(stream__in=list(heads)))
             .order_by("id")[:ROWS]
         )
         # What came to a shared stream that is not locked came after we looked: stop before it,
@@ -107,7 +114,8 @@ def _number(names: list[str], using: str) -> tuple[set[str], bool]:
         if not rows:
             return set(), more
         entries = []
-        for row in rows:
+        numbered = _folded(rows, using)
+        for row in numbered:
             heads[row.stream] += 1
             entries.append(
                 Entry(
@@ -120,13 +128,23 @@ def _number(names: list[str], using: str) -> tuple[set[str], bool]:
                 )
             )
         Entry.objects.using(using).bulk_create(entries)
-        _place(rows, entries, using)
+        _place(numbered, entries, using)
         Pending.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
         grown = {entry.stream for entry in entries}
-        _execute_many(
-            using, Stream, "SET head = %s WHERE name = %s", [(heads[name], name) for name in grown]
-        )
+        if grown:
+            moved = [(heads[name], name) for name in grown]
+            _execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
         return grown, more
+
+
+def _folded(rows: list[Pending], using: str) -> list[Pending]:
+    """The rows to be numbered, in order."""
+    kept = [row for row in rows if row.op not in FOLDS]
+    for op, fold in FOLDS.items():
+        found = [row for row in rows if row.op == op]
+        if found:
+            kept += fold(found, using)
+    return kept
 
 
 def _place(rows: list[Pending], entries: list[Entry], using: str) -> None:

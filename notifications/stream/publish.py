@@ -33,7 +33,7 @@ class News:
         return cls(op, user_stream(person_id), person_id=person_id, **rest)
 
 
-def publish(news: Iterable[News], using: str) -> None:
+def publish(news: Iterable[News], using: str) -> list[Pending]:
     """Store the facts as pending rows, and ring when the transaction is committed.
 
     One INSERT for each thousand. It takes no lock that another caller can wait for.
@@ -52,6 +52,7 @@ def publish(news: Iterable[News], using: str) -> None:
     ]
     Pending.objects.using(using).bulk_create(rows, batch_size=BATCH)
     ring_on_commit({row.stream for row in rows if row.due is None}, using)
+    return rows
 
 
 def tell(

@@ -320,12 +320,12 @@ def _runs(
         if index and index % AHEAD == 0:
             told = _told(entries[index : index + AHEAD], using)
         notification = told.get(entry.notification_id or 0)
-        room -= _weight(notification)
+        room -= _weight(entry, notification)
         if room < 0 and seq > prev:
             runs.append(Run(name, prev, seq, facts))
             if len(runs) == FRAMES:
                 return runs
-            prev, facts, room = seq, [], FRAME_ROOM - _weight(notification)
+            prev, facts, room = seq, [], FRAME_ROOM - _weight(entry, notification)
         seq = entry.seq
         if seq > begin:
             facts.append(Fact(seq, entry.op, entry.arg, entry.created, notification))
@@ -342,10 +342,10 @@ FRAME_ROOM = 32 * 1024
 longer than its limit for messages, in either direction."""
 
 
-def _weight(notification: Notification | None) -> int:
+def _weight(entry: Entry, notification: Notification | None) -> int:
     """About how many bytes an item takes in a frame."""
     if notification is None:
-        return 100
+        return 100 + len(str(entry.arg).encode())
     texts = (notification.title, notification.body, notification.url)
     return 500 + sum(len(text.encode()) for text in texts) + len(str(notification.data))
 
@@ -428,7 +428,7 @@ def count_changes(runs: Iterable[Run]) -> set[str]:
     return {
         run.stream
         for run in runs
-        if any(fact.op not in (Op.CREATED, Op.ACCESS) for fact in run.facts)
+        if any(fact.op not in (Op.CREATED, Op.ACCESS, Op.ALERT) for fact in run.facts)
     }
 
 

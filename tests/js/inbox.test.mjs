@@ -505,3 +505,33 @@ test("tabs that join late, and frames in any splitting, end in the same state", 
     assert.equal(inbox.unseen, 4);
   }
 });
+
+const alert = (seq, id, state) => ({
+  op: "alert",
+  seq,
+  alert: { id, key: `key-${id}`, state },
+  event: { kind: state, by: "dana" },
+});
+const alerts = (inbox) => [...inbox.alerts.values()].map(({ id, state }) => [id, state]);
+
+test("an alert is state by its id, the latest last, and counts nothing", () => {
+  const inbox = anInbox({ cursor: { ...at(), alerts: 0 } });
+  const list = [alert(1, 7, "firing"), alert(2, 8, "firing"), alert(3, 7, "acknowledged")];
+  const change = inbox.apply(items(0, 3, list, "alerts"));
+  assert.deepEqual(alerts(inbox), [[8, "firing"], [7, "acknowledged"]]);
+  assert.deepEqual(change.alerts, list);
+  assert.deepEqual([inbox.unseen, inbox.unread, change.counts], [0, 0, false]);
+  assert.deepEqual(inbox.list(), []);
+  const again = inbox.apply(items(0, 3, list, "alerts"));
+  assert.deepEqual(again.alerts, []);
+});
+
+test("a reset forgets the alerts, and a storm of keys keeps the newest hundred", () => {
+  const inbox = anInbox({ cursor: { ...at(), alerts: 0 } });
+  const storm = Array.from({ length: 150 }, (_, index) => alert(index + 1, index, "firing"));
+  inbox.apply(items(0, 150, storm, "alerts"));
+  assert.equal(inbox.alerts.size, 100);
+  assert.ok(inbox.alerts.has(149) && !inbox.alerts.has(49));
+  inbox.apply({ type: "reset", cursor: at(), why: "audience" });
+  assert.equal(inbox.alerts.size, 0);
+});

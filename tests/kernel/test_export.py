@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from notifications import Everyone, Group, broadcast, notify
-from notifications.models import Connection, Notification, Process, Transport
+from notifications import Everyone, Group, alert, broadcast, notify
+from notifications.alerts import acknowledge, mute, note
+from notifications.models import Alert, AlertEvent, Connection, Notification, Process, Transport
 from notifications.stream.number import number
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +51,13 @@ def a_life(ana, bo, jz, editors, fresh):
     fresh(ana).archive([Notification.objects.get(title="Only for ana").pk])
     fresh(ana).mark_seen(upto=fresh(ana).counts().at)
     fresh(ana)
+    alert("ana-alert", "About nobody")
+    number(["alerts"])
+    [one] = Alert.objects.all()
+    acknowledge([one.pk], ana, "ana-note")
+    acknowledge([one.pk], ana)
+    mute([one.pk], ana, timezone.now() + timedelta(hours=1), "ana-reason")
+    note([one.pk], jz, "jz-note")
     notify(ana, "Later", at=timezone.now() + timedelta(hours=1))
     notify(ana, "Pending for ana")
     process, now = Process.objects.create(), timezone.now()
@@ -90,6 +98,13 @@ def test_the_export_holds_all_that_is_stored_about_a_person_and_nothing_of_other
     assert len(told["waiting"]) == 2
     [connection] = told["connections"]
     assert (connection["transport"], connection["version"]) == ("events", "ana-version")
+    acts = [(row["alert"], row["kind"], row["note"]) for row in told["alert_events"]]
+    assert acts == [
+        ("ana-alert", "acknowledged", "ana-note"),
+        ("ana-alert", "muted", "ana-reason"),
+    ]
+    assert [row["reason"] for row in told["mutes"]] == ["ana-reason"]
+    assert "jz-note" not in json.dumps(told)
     [mention] = told["mentioned_in"]
     assert mention["actor"]["ref"] == f"auth.user:{a_life.pk}"
     assert "title" not in mention
@@ -109,6 +124,8 @@ def test_the_export_names_every_table_with_a_column_for_a_person(a_life, run):
         "reader": "positions",
         "pending": "waiting",
         "connection": "connections",
+        "alertevent": "alert_events",
+        "mute": "mutes",
     }
     assert people == set(exported)
     told = run("ana")
@@ -131,6 +148,10 @@ def test_deleting_a_user_erases_what_is_theirs_and_nothing_of_others(a_life, bo,
         for field in model._meta.concrete_fields:
             if field.related_model is User:
                 assert not model._base_manager.filter(**{field.name: pk}).exists()
+    # The trail of an alert keeps the name, and what was said: that is the site's.
+    assert [(event.by, event.person) for event in AlertEvent.objects.filter(note="ana-note")] == [
+        ("ana", None)
+    ]
     # What bo was told about ana is bo's: the words stay.
     assert titles(bo) == ["For all", "About ana", "For ana and bo"]
     assert re.search(f'auth.user:{pk}"', everything)

@@ -70,7 +70,7 @@ def in_hub():
 
     def run(scenario):
         async def main():
-            hub = Hub.here(Above(render, lambda key: Close.LOGIN_REQUIRED, ended_sessions))
+            hub = Hub.here(Above(render, lambda key: Close.LOGIN_REQUIRED, ended_sessions, set))
             try:
                 await scenario(hub)
             finally:

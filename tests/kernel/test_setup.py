@@ -69,7 +69,7 @@ def test_an_in_memory_layer_in_production_is_a_warning():
 def test_the_package_can_be_imported_before_django_is_ready():
     code = "import notifications; print(sorted(notifications.__all__)[0])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "Audience", done.stderr
+    assert done.stdout.strip() == "Alarm", done.stderr
     code = (
         "import django; from django.conf import settings; "
         "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'project.settings'; django.setup(); "

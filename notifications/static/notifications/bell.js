@@ -88,7 +88,7 @@ export class NotificationBell extends HTMLElement {
 
   changed({ created, alerts = [], counts, missed }) {
     const { inbox } = this.tabs;
-    for (const alert of alerts) this.fire("alert", { alert });
+    for (const { alert, event } of alerts) this.fire("alert", { alert, event });
     const news = created.filter((notification) => {
       const wanted = this.fire("receive", { notification }, true);
       if (!wanted) inbox.rows.delete(notification.id);

@@ -26,6 +26,7 @@ export class Inbox {
 
   clear() {
     this.rows = new Map();
+    this.alerts = new Map(); // what changed since the page was drawn, by id; for operators
     this.loaded = false;
     this.base = { unseen: 0, unread: 0 };
     this.cursor = this.#log = this.#goal = null;
@@ -128,6 +129,7 @@ export class Inbox {
 
   _reset({ cursor }, change) {
     this.cursor = { ...cursor };
+    this.alerts = new Map();
     this.base = { ...this.base, at: null };
     this.#ahead = [];
     this.#goal = null;
@@ -169,8 +171,13 @@ export class Inbox {
       const row = { unread: true, archived: false, ...old, ...notification, stream, seq };
       rows.set(row.id, row);
       if (!old) change?.created.push(row);
-    } else if (op === "alert") change?.alerts.push(entry);
-    else if (op === "updated") old && Object.assign(old, notification);
+    } else if (op === "alert") {
+      const { alerts, kept } = this;
+      alerts.delete(entry.alert.id); // the latest comes last
+      alerts.set(entry.alert.id, entry.alert);
+      if (alerts.size > kept) alerts.delete(alerts.keys().next().value);
+      change?.alerts.push(entry);
+    } else if (op === "updated") old && Object.assign(old, notification);
     else if (op === "recalled") ids.forEach((id) => rows.delete(id));
     else if (op === "read" || op === "unread") set("unread", op === "unread");
     else if (op === "archived") set("archived", true);
