@@ -159,7 +159,7 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
             await until(lambda number=number: socket.behind or len(line.titles()) > number)
         assert line.titles() == ["0", "1", "2", "3"]  # the window is four frames
         assert socket.behind
-        hub.acked(socket, None)
+        hub.acked(socket, socket.cursor())
         await until(lambda: len(line.titles()) == 10)
         assert line.titles() == [str(number) for number in range(10)]
         seqs = [frame["prev"] for frame in line.frames if frame["type"] == "items"]

@@ -113,7 +113,8 @@ class Client:
     def start_acking(self) -> None:
         self._acks = True
         self._frames_since_ack = 0
-        self.send({"type": "ack"})
+        # With the cursor: without one it would answer the heartbeats that we left unanswered.
+        self.send({"type": "ack", "cursor": self.cursor})
 
     def do(self, action: str, **what: Any) -> Frame:
         """Act on the inbox, and have the answer."""
