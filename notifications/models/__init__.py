@@ -2,17 +2,19 @@
 
 from .alert import Alert, AlertEvent, AlertHour, Mute, State
 from .fan_out import FanOut, Part
-from .notification import Level, Notification, Reader, Receipt, described, ref, resolve
-from .process import Connection, Process, Sample, Transport
+from .notification import Broadcast, Level, Notification, Reader, Receipt, described, ref, resolve
+from .process import Connection, Health, Process, Sample, Transport
 from .stream import Entry, Op, Pending, Posting, Stream
 
 __all__ = [
     "Alert",
     "AlertEvent",
     "AlertHour",
+    "Broadcast",
     "Connection",
     "Entry",
     "FanOut",
+    "Health",
     "Level",
     "Mute",
     "Notification",

@@ -139,6 +139,16 @@ class Notification(models.Model):
         return await sync_to_async(self.recall)()
 
 
+class Broadcast(Notification):
+    """A notification to an audience, as the admin's form sends it and follows it."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("broadcast")
+        verbose_name_plural = _("broadcasts")
+        default_permissions = ()
+
+
 class Receipt(models.Model):
     """One person and one notification.
 

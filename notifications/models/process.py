@@ -123,8 +123,8 @@ class Sample(models.Model):
     """Sockets refused for want of room, or closed since they did not keep up."""
 
     class Meta:
-        verbose_name = _("delivery")
-        verbose_name_plural = _("delivery")
+        verbose_name = _("sample")
+        verbose_name_plural = _("samples")
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["process", "minute"], name="sample_process_minute")
@@ -133,3 +133,13 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.process} {self.minute:%H:%M}"
+
+
+class Health(Sample):
+    """All samples together, as the page "Delivery" of the admin shows them."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("delivery")
+        verbose_name_plural = _("delivery")
+        default_permissions = ()

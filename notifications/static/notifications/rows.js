@@ -4,9 +4,9 @@
 let relative, full;
 const UNITS = { day: 86_400, hour: 3600, minute: 60, second: Infinity };
 
-const SAFE = /^(https?:\/\/|\/(?![/\\]))/i;
+export const SAFE = /^(https?:\/\/|\/(?![/\\]))/i;
 
-const ago = (date, lang) => {
+export const ago = (date, lang) => {
   const past = (Date.now() - date) / 1000;
   if (past > 604_800) return date.toLocaleDateString(lang, { dateStyle: "medium" });
   relative ??= new Intl.RelativeTimeFormat(lang, { numeric: "auto", style: "short" });

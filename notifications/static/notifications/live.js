@@ -1,0 +1,143 @@
+// What the operators' pages share: rows filled from JSON, and a look at the server now and then.
+// Texts are written as text, never as markup.
+import { ago, SAFE } from "./rows.js";
+
+export const lang = document.documentElement.lang || "en";
+
+export const put = (node, text) => {
+  if (node.textContent !== text) node.textContent = text;
+};
+
+/** All `<time>` below: how long ago, or until when. */
+export function tell(root) {
+  for (const time of root.querySelectorAll("time[data-time]")) {
+    const { dateTime } = time;
+    if (!dateTime) continue;
+    const date = new Date(dateTime);
+    put(time, date > Date.now() ? clock(date) : ago(date, lang));
+    time.title ||= date.toLocaleString(lang, { dateStyle: "full", timeStyle: "medium" });
+  }
+}
+
+export const clock = (date) => date.toLocaleTimeString(lang, { timeStyle: "short" });
+
+/** Put a row's values where the template names them. */
+export function fill(element, row) {
+  const all = (name, change) => {
+    for (const node of [element, ...element.querySelectorAll(`[data-${name}]`)])
+      if (node.dataset[name] !== undefined) change(node, row[node.dataset[name]] ?? "");
+  };
+  element.dataset.id = row.id;
+  all("field", (node, text) => {
+    put(node, text);
+    if (node.dataset.empty !== undefined) node.hidden = !text;
+  });
+  all("time", (time, value) => {
+    if (time.dateTime !== value) time.title = "";
+    time.dateTime = value;
+    if (!value) put(time, "");
+  });
+  all("href", (link, url) => SAFE.test(url) && (link.href = url));
+  all("is", (node, value) => (node.dataset.value = value));
+  for (const node of element.querySelectorAll("[data-label]"))
+    node.ariaLabel = node.dataset.label.replace("%s", row.title);
+  for (const node of element.querySelectorAll("input[name=_selected_action], button[value]"))
+    node.value = row.id;
+  tell(element);
+  return element;
+}
+
+export const get = async (url = location.href, options = {}) => {
+  const answer = await fetch(url, {
+    cache: "no-store",
+    ...options,
+    headers: { Accept: "application/json", ...options.headers },
+  });
+  if (answer.redirected || answer.status === 403) location.reload(); // logged out meanwhile
+  const json = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(json.detail ?? answer.status), json);
+  return json;
+};
+
+export const post = (url, fields) => {
+  const body = new FormData();
+  body.set("csrfmiddlewaretoken", document.querySelector("[name=csrfmiddlewaretoken]").value);
+  for (const name in fields) for (const value of [fields[name]].flat()) body.append(name, value);
+  return get(url, { method: "POST", body });
+};
+
+/** The line that says how up to date the page is, and the button that holds it. */
+export class Line {
+  paused = false;
+  #word = "connecting";
+  #since = new Date();
+
+  constructor(root, onpause) {
+    const line = root.querySelector(".nb-status");
+    this.state = line.querySelector(".nb-live-state");
+    const button = line.querySelector(".nb-pause");
+    line.hidden = false;
+    button.onclick = () => {
+      this.paused = !this.paused;
+      button.ariaPressed = this.paused;
+      this.say(this.#word);
+      onpause?.(this.paused);
+    };
+  }
+
+  say(word) {
+    if (word === "live") this.#since = new Date();
+    this.#word = word;
+    const shown = this.paused && word === "live" ? "paused" : word;
+    put(this.state, this.state.dataset[shown].replace("%s", clock(this.#since)));
+    this.state.dataset.value = shown;
+  }
+}
+
+/** Look every so many seconds, unless nobody looks at the page. */
+export function every(seconds, look) {
+  const now = () => document.hidden || look();
+  document.addEventListener("visibilitychange", now);
+  setInterval(now, seconds * 1000);
+  now();
+}
+
+/** Rows by id, those that stay keep their element, and with it focus and selection. */
+export class Rows {
+  constructor(body, blank) {
+    this.body = body;
+    this.blank = blank.content.firstElementChild;
+    this.none = document.querySelector(".nb-none");
+    tell(body);
+  }
+
+  get shown() {
+    return new Map([...this.body.rows].map((element) => [element.dataset.id, element]));
+  }
+
+  make(row) {
+    return fill(this.blank.cloneNode(true), row);
+  }
+
+  /** Show these, in this order, and no others. */
+  set(rows) {
+    const { shown } = this;
+    let next = this.body.firstElementChild;
+    for (const row of rows) {
+      const old = shown.get(`${row.id}`);
+      shown.delete(`${row.id}`);
+      const element = old ? fill(old, row) : this.make(row);
+      if (element === next) next = next.nextElementSibling;
+      else this.body.insertBefore(element, next);
+    }
+    for (const element of shown.values()) element.remove();
+    if (this.none) this.none.hidden = rows.length > 0;
+  }
+}
+
+/** What stands above a table. */
+export function totals(found) {
+  for (const name in found)
+    for (const node of document.querySelectorAll(`[data-total="${name}"]`))
+      put(node, found[name].value);
+}
