@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, channel_layers
+from django.apps import apps
+from django.contrib.staticfiles import finders
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.template import engines
+from django.template.backends.django import DjangoTemplates
+from django.urls import NoReverseMatch, reverse
 
 from .conf import conf
 from .errors import ConfigurationError
@@ -37,7 +42,7 @@ def check_layer(**_: Any) -> list[CheckMessage]:
                 id="notifications.W001",
             )
         ]
-    if configured.get("BACKEND") == "channels_redis.core.RedisChannelLayer" and _redis_is_8():
+    if configured.get("BACKEND") in CORE and _redis_is_8():
         return [
             Error(
                 "redis-py 8 ends every idle socket of channels_redis.core after 5 seconds.",
@@ -45,7 +50,26 @@ def check_layer(**_: Any) -> list[CheckMessage]:
                 id="notifications.E002",
             )
         ]
+    if configured.get("BACKEND") in CORE and capacity_of(configured) < CAPACITY:
+        return [
+            Warning(
+                f"The core layer drops what exceeds its capacity of {capacity_of(configured)}; "
+                "bells of a storm get lost, and their news comes by the sweep.",
+                hint=f"Set 'capacity' to {CAPACITY} or more, or use channels_redis.pubsub.",
+                id="notifications.W004",
+            )
+        ]
     return []
+
+
+CORE = {"channels_redis.core.RedisChannelLayer", "channels_redis.RedisChannelLayer"}
+CAPACITY = 1_000
+"""Messages that a core layer should hold for one process."""
+
+
+def capacity_of(configured: dict[str, Any]) -> int:
+    """The capacity in CHANNEL_LAYERS, or else that of the layer by itself."""
+    return int(configured.get("CONFIG", {}).get("capacity", 100))
 
 
 def _redis_is_8() -> bool:
@@ -91,4 +115,88 @@ def check_sqlite(databases: Any = None, **_: Any) -> list[CheckMessage]:
                     id="notifications.W003",
                 )
             )
+        if journal_of(alias) not in ("wal", "memory", None):
+            found.append(
+                Warning(
+                    f"The SQLite database {alias!r} has no WAL: whoever reads waits for whoever "
+                    "writes, and the other way round.",
+                    hint="Set OPTIONS['init_command'] = 'PRAGMA journal_mode=WAL;'.",
+                    id="notifications.W005",
+                )
+            )
     return found
+
+
+def journal_of(alias: str) -> str | None:
+    """The journal of a SQLite database as it is, or None if it cannot be asked."""
+    try:
+        with connections[alias].cursor() as cursor:
+            return str(cursor.execute("PRAGMA journal_mode").fetchone()[0]).lower()
+    except DatabaseError:
+        return None
+
+
+@register("notifications")
+def check_runserver(**_: Any) -> list[CheckMessage]:
+    """`runserver` is the one that speaks WebSocket."""
+    names = [config.name for config in apps.get_app_configs()]
+    others = {"django.contrib.staticfiles", "whitenoise.runserver_nostatic"}
+    if "daphne" not in names or not others.intersection(names[: names.index("daphne")]):
+        return []
+    return [
+        Warning(
+            "daphne comes after an app that has a runserver too, so runserver speaks no WebSocket.",
+            hint="Put 'daphne' first in INSTALLED_APPS.",
+            id="notifications.W006",
+        )
+    ]
+
+
+@register("notifications")
+def check_urls(**_: Any) -> list[CheckMessage]:
+    """The inbox has an address."""
+    try:
+        reverse("notifications:inbox")
+    except NoReverseMatch:
+        return [
+            Warning(
+                "The inbox has no address, and pages with a bell raise NoReverseMatch.",
+                hint='Add path("notifications/", include("notifications.urls")) to the URLs.',
+                id="notifications.W007",
+            )
+        ]
+    return []
+
+
+@register("notifications")
+def check_templates(**_: Any) -> list[CheckMessage]:
+    """The tags find out who asks."""
+    found = [engine for engine in engines.all() if isinstance(engine, DjangoTemplates)]
+    wanted = "django.template.context_processors.request"
+    if any(wanted in engine.engine.context_processors for engine in found):
+        return []
+    return [
+        Warning(
+            "No template engine knows the request, so the bell shows nothing.",
+            hint=f"Add {wanted!r} to the context processors in TEMPLATES.",
+            id="notifications.W008",
+        )
+    ]
+
+
+SCRIPT = "notifications/min/start.js"
+
+
+@register("notifications", Tags.staticfiles)
+def check_static_files(**_: Any) -> list[CheckMessage]:
+    """The scripts of the bell are found."""
+    if apps.is_installed("django.contrib.staticfiles") and finders.find(SCRIPT):
+        return []
+    return [
+        Warning(
+            "The bell's scripts are not found by django.contrib.staticfiles.",
+            hint="Add 'django.contrib.staticfiles' to INSTALLED_APPS, and AppDirectoriesFinder "
+            "to STATICFILES_FINDERS.",
+            id="notifications.W009",
+        )
+    ]
