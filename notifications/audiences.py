@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -20,6 +20,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.signals import user_logged_out
+from django.contrib.sessions.backends.cached_db import SessionStore as CachedDatabaseSession
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.utils import timezone
@@ -32,7 +34,7 @@ from .stream.bell import ring_on_commit
 from .stream.names import ALERTS, EVERYONE, STAFF, group_of, group_stream, session_mark, user_stream
 from .stream.number import log_database
 from .stream.publish import News, publish
-from .stream.read import Subscription, begin_here, erase, subscribe, told_by_name
+from .stream.read import Member, Subscription, begin_here, erase, subscribe, told_by_name
 from .wire import Close
 
 PAGE = 10_000
@@ -279,30 +281,60 @@ def streams_of(user: Any) -> list[str]:
 
     Operators also read `alerts`.
     """
-    streams = [EVERYONE]
-    if getattr(user, "is_staff", False):
-        streams.append(STAFF)
-    groups, operator = _groups_and_power(user)
-    if operator:
-        streams.append(ALERTS)
-    return [*streams, *map(group_stream, groups)]
+    return _streams_of([user])[user.pk]
 
 
-def _groups_and_power(user: Any) -> tuple[Iterable[Any], bool]:
-    """The person's groups, and whether they may see alerts: in one statement, for all who log in
+def _streams_of(users: Collection[Any]) -> dict[Any, list[str]]:
+    groups, operators = _groups_and_power(users)
+    return {
+        user.pk: [
+            EVERYONE,
+            *([STAFF] if getattr(user, "is_staff", False) else ()),
+            *([ALERTS] if user.pk in operators else ()),
+            *map(group_stream, groups.get(user.pk, ())),
+        ]
+        for user in users
+    }
+
+
+def _groups_and_power(users: Collection[Any]) -> tuple[dict[Any, list[Any]], set[Any]]:
+    """The people's groups, and who of them may see alerts: in one statement, for all who log in
     pass here. Backends of the project are asked in their own way."""
-    if not hasattr(user, "groups") or not hasattr(user, "user_permissions"):
-        return [], hasattr(user, "has_perm") and user.has_perm(VIEW_ALERTS)
-    if user.is_superuser or not user.is_active or not _stock_backends():
-        return user.groups.values_list("pk", flat=True), user.has_perm(VIEW_ALERTS)
+    if not users:
+        return {}, set()
+    model = get_user_model()
+    if not hasattr(model, "groups") or not hasattr(model, "user_permissions"):
+        able = [user for user in users if hasattr(user, "has_perm")]
+        return {}, {user.pk for user in able if user.has_perm(VIEW_ALERTS)}
+    stock = _stock_backends()
+    plain = {user.pk for user in users if stock and user.is_active and not user.is_superuser}
+    powerful = {user.pk for user in users if user.pk not in plain and user.has_perm(VIEW_ALERTS)}
+    field = model._meta.get_field("groups")
+    person, group = field.m2m_field_name(), field.m2m_reverse_field_name()
     viewing = DjangoGroup.permissions.through._default_manager.filter(
-        _viewing("permission__"), group=models.OuterRef("pk")
+        _viewing("permission__"), group=models.OuterRef(group)
     )
-    groups = user.groups.order_by().values_list("pk", models.Exists(viewing))
-    own = user.user_permissions.filter(_viewing()).order_by()
+    members = (
+        model.groups.through._default_manager.filter(**{f"{person}__in": [u.pk for u in users]})
+        .order_by()
+        .values_list(person, group, models.Exists(viewing))
+    )
+    person = model._meta.get_field("user_permissions").m2m_field_name()
     true = models.Value(True, models.BooleanField())
-    rows = list(groups.union(own.values_list(models.F("pk") * 0, true), all=True))
-    return [pk for pk, _can in rows if pk], any(can for _pk, can in rows)
+    own = (
+        model.user_permissions.through._default_manager.filter(
+            _viewing("permission__"), **{f"{person}__in": plain}
+        )
+        .order_by()
+        .values_list(person, models.F("pk") * 0, true)
+    )
+    groups: dict[Any, list[Any]] = {}
+    for person_id, group_id, can in members.union(own, all=True) if plain else members:
+        if group_id:
+            groups.setdefault(person_id, []).append(group_id)
+        if can and person_id in plain:
+            powerful.add(person_id)
+    return groups, powerful
 
 
 def _viewing(prefix: str = "") -> models.Q:
@@ -329,28 +361,77 @@ def _stock_backends() -> bool:
 # --- Whose session this is ---------------------------------------------------------------
 
 
-def authenticate(key: str) -> Subscription | Close:
-    """The streams of whom the session belongs to, or the code that refuses them. In a thread.
+def authenticate(keys: Iterable[str]) -> dict[str, Subscription | Close]:
+    """The streams of whom each session belongs to, or the code that refuses it. In a thread.
 
-    It only reads. Channels' own look-up flushes a session whose hash was made with an older
-    SECRET_KEY, and so logs people out of the site.
+    As many queries for a thousand sessions as for one. It only reads: Channels' own look-up
+    flushes a session whose hash was made with an older SECRET_KEY, and so logs people out of
+    the site.
     """
-    session = conf.session_engine.SessionStore(key)
-    path = session.get(BACKEND_SESSION_KEY)
-    if path not in conf.authentication_backends or SESSION_KEY not in session:
-        return Close.LOGIN_REQUIRED
+    answers: dict[str, Subscription | Close] = dict.fromkeys(keys, Close.LOGIN_REQUIRED)
+    sessions = _sessions(list(answers))
+    claims: dict[str, dict[Any, list[str]]] = {}
     model = get_user_model()
-    person_id = model._meta.pk.to_python(session[SESSION_KEY])
-    user = load_backend(path).get_user(person_id)
-    if user is None:
-        disabled = model._base_manager.filter(pk=person_id, is_active=False).exists()
-        return Close.ACCOUNT_DISABLED if disabled else Close.LOGIN_REQUIRED
-    if hasattr(user, "get_session_auth_hash"):
-        known = session.get(HASH_SESSION_KEY, "")
-        hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-        if not any(constant_time_compare(known, one) for one in hashes):
-            return Close.LOGIN_REQUIRED
-    return subscribe(user.pk, streams_of(user), getattr(user, "date_joined", None))
+    for key, session in sessions.items():
+        path = session.get(BACKEND_SESSION_KEY)
+        if path in conf.authentication_backends and SESSION_KEY in session:
+            person_id = model._meta.pk.to_python(session[SESSION_KEY])
+            claims.setdefault(path, {}).setdefault(person_id, []).append(key)
+    users: dict[Any, Any] = {}
+    owners: dict[str, Any] = {}
+    unknown: dict[Any, list[str]] = {}
+    for path, people in claims.items():
+        found = _users_of(load_backend(path), people)
+        for person_id, theirs in people.items():
+            user = found.get(person_id)
+            if user is None:
+                unknown.setdefault(person_id, []).extend(theirs)
+                continue
+            for key in theirs:
+                if _is_theirs(sessions[key], user):
+                    users[user.pk], owners[key] = user, user.pk
+    if unknown:
+        disabled = model._base_manager.filter(pk__in=unknown, is_active=False)
+        for person_id in disabled.values_list("pk", flat=True):
+            answers |= dict.fromkeys(unknown[person_id], Close.ACCOUNT_DISABLED)
+    streams = _streams_of(users.values())
+    members = {
+        pk: Member(streams[pk], getattr(user, "date_joined", None)) for pk, user in users.items()
+    }
+    subscriptions = subscribe(members) if members else {}
+    return answers | {key: subscriptions[person_id] for key, person_id in owners.items()}
+
+
+def _sessions(keys: list[str]) -> dict[str, Mapping[str, Any]]:
+    """What is in these sessions; those that are over are left out, or empty."""
+    engine = conf.session_engine.SessionStore
+    if engine.load not in (DatabaseSession.load, CachedDatabaseSession.load):
+        return {key: engine(key) for key in keys}
+    live = engine.get_model_class().objects.filter(
+        session_key__in=keys, expire_date__gt=timezone.now()
+    )
+    decode = engine().decode
+    return {key: decode(text) for key, text in live.values_list("session_key", "session_data")}
+
+
+def _users_of(backend: Any, people: Iterable[Any]) -> dict[Any, Any]:
+    """The users that the backend lets in, by key: in one query where it is Django's own."""
+    if type(backend).get_user is not ModelBackend.get_user:
+        found = {person_id: backend.get_user(person_id) for person_id in people}
+        return {person_id: user for person_id, user in found.items() if user is not None}
+    users = get_user_model()._default_manager.in_bulk(list(people))
+    return {pk: user for pk, user in users.items() if backend.user_can_authenticate(user)}
+
+
+def _is_theirs(session: Mapping[str, Any], user: Any) -> bool:
+    """Whether the session was made with the password that the user has now."""
+    if not hasattr(user, "get_session_auth_hash"):
+        return True
+    known = session.get(HASH_SESSION_KEY, "")
+    if constant_time_compare(known, user.get_session_auth_hash()):
+        return True
+    older = user.get_session_auth_fallback_hash()
+    return any(constant_time_compare(known, one) for one in older)
 
 
 def ended_sessions(keys: Iterable[str]) -> set[str]:

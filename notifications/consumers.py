@@ -87,7 +87,7 @@ class NotificationConsumer(AsyncConsumer):
         if key is None:
             raise Refused(Close.LOGIN_REQUIRED)
         try:
-            subscription = await hub.run(authenticate, key)
+            subscription = await hub.authenticate(key)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("login: %s", str(error).strip())
             raise Refused(Close.SERVER_ERROR) from error

@@ -144,7 +144,7 @@ async def _open(
     if key is None:
         return refusal(Close.LOGIN_REQUIRED)
     try:
-        found = await the_hub().run(authenticate, key)
+        found = await the_hub().authenticate(key)
     except (DatabaseError, InterfaceError):
         return refusal(Close.SERVER_ERROR)
     if isinstance(found, Close):
@@ -190,7 +190,7 @@ def _poll_now(request: HttpRequest) -> HttpResponse:
     except BadCursor as error:
         return _error(400, error.code, str(error))
     key = request.session.session_key
-    found = authenticate(key) if key is not None else Close.LOGIN_REQUIRED
+    found = authenticate([key])[key] if key is not None else Close.LOGIN_REQUIRED
     if isinstance(found, Close):
         return refusal(found)
     greeting = greet(found, cursor, conf.read_limit, patience=LOCK_PATIENCE)

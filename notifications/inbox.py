@@ -19,7 +19,7 @@ from .notices import render
 from .signals import inbox_changed
 from .stream.number import is_due, log_database, number
 from .stream.publish import News, publish
-from .stream.read import Subscription, read_counts, read_heads, subscribe
+from .stream.read import Member, Subscription, read_counts, read_heads, subscribe
 from .wire import Counts, Cursor
 
 ALL, UNREAD, ARCHIVED = VIEWS = ("all", "unread", "archived")
@@ -514,8 +514,8 @@ class Inbox:
 def inbox_of(user: Any, language: str | None = None) -> Inbox:
     """The inbox of a user; raises `UnknownRecipient` for anybody who is not one."""
     person_id = pk_of(user)
-    subscription = subscribe(person_id, streams_of(user), getattr(user, "date_joined", None))
-    return Inbox(subscription, language)
+    member = Member(streams_of(user), getattr(user, "date_joined", None))
+    return Inbox(subscribe({person_id: member})[person_id], language)
 
 
 def _apply(op: Op, receipt: Receipt, read_seq: int, now: datetime) -> bool:

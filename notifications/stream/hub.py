@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -38,12 +38,13 @@ from .drain import drain_on_sigterm
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
 from .number import is_due, log_database, number
 from .read import (
+    Greeting,
     Reading,
     Render,
     Run,
     Subscription,
     count_changes,
-    greet,
+    greet_all,
     read_counts,
     read_heads,
     read_runs,
@@ -52,6 +53,7 @@ from .read import (
 )
 from .socket import GONE, Socket
 from .timing import Timing
+from .together import Together
 
 logger = logging.getLogger("notifications")
 
@@ -63,8 +65,8 @@ class Above:
     """What the hub asks of the floors above it. Each is called in a thread."""
 
     render: Render
-    authenticate: Callable[[str], Subscription | Close]
-    """Whose session this is: their streams, or the code that refuses them."""
+    authenticate: Callable[[Iterable[str]], Mapping[str, Subscription | Close]]
+    """Whose these sessions are: the streams of each, or the code that refuses it."""
     ended: Callable[[Iterable[str]], set[str]]
     """Those of these sessions that are over."""
     look_at_the_clock: Callable[[], set[str]]
@@ -151,6 +153,8 @@ class Hub:
         self._slots: list[set[Socket]] = [set() for _ in range(max(1, round(conf.heartbeat)))]
         self._channel: str | None = None
         self._threads = ThreadPoolExecutor(conf.hub_threads, "notifications-hub")
+        self._authenticate = Together(self._authenticate_all)
+        self._greet = Together(self._greet_all)
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
         self._tasks = {
@@ -233,6 +237,19 @@ class Hub:
             self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
 
     # --- Sockets come and go ---
+
+    async def authenticate(self, session_key: str) -> Subscription | Close:
+        """Whose session it is: their streams, or the code that refuses them."""
+        return await self._authenticate(session_key)
+
+    async def _authenticate_all(self, keys: Sequence[str]) -> list[Subscription | Close]:
+        answers = await self.run(self.above.authenticate, keys)
+        return [answers[key] for key in keys]
+
+    async def _greet_all(
+        self, asked: Sequence[tuple[Subscription, Cursor | None]]
+    ) -> list[Greeting]:
+        return await self.run(greet_all, asked, conf.read_limit)
 
     def admit(self, socket: Socket) -> Close | None:
         """Count a socket in, or say why there is no room. From here on `detach` must follow."""
@@ -330,8 +347,7 @@ class Hub:
 
         Returns the mode of the welcome: `fresh`, `resume` or `reset`.
         """
-
-        found = await self.run(greet, socket.subscription, cursor, conf.read_limit)
+        found = await self._greet((socket.subscription, cursor))
         self.stats[f"welcome_{found.mode}"] += 1
         log(
             "connect",
@@ -619,13 +635,12 @@ class Hub:
 
     async def _recheck(self, sockets: Iterable[Socket]) -> None:
         """Look again at who is there: close those who may not stay, re-scope those who moved."""
-        answers: dict[str, Subscription | Close] = {}
+        sockets = list(sockets)
+        keys = {socket.session_key for socket in sockets}
+        answers = await self.run(self.above.authenticate, keys)
         for socket in sockets:
             socket.checked = time.monotonic()
-            key = socket.session_key
-            if key not in answers:
-                answers[key] = await self.run(self.above.authenticate, key)
-            found = answers[key]
+            found = answers[socket.session_key]
             if socket not in self.sockets or socket.closed is not None:
                 continue
             if isinstance(found, Close):

@@ -6,9 +6,12 @@ Every transport pushes what `read_since` returns, and nothing else.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from django.db import connections
@@ -59,30 +62,52 @@ class Subscription:
         return {name: cursor.seqs.get(self.key(name), 0) for name in self.streams}
 
 
-def subscribe(person_id: Any, shared: Iterable[str], joined: datetime | None) -> Subscription:
-    """The person's subscription; writes a `Reader` row for each stream seen for the first time.
+@dataclass(frozen=True)
+class Member:
+    """What a person's subscription is made of: their shared streams, and since when they are here.
 
     A shared stream begins for a person where it was when they joined the site.
     """
+
+    shared: list[str]
+    joined: datetime | None
+
+
+def subscribe(people: Mapping[Any, Member]) -> dict[Any, Subscription]:
+    """The people's subscriptions; writes a `Reader` row for each stream seen for the first time.
+
+    As many queries for a thousand people as for one.
+    """
     using = log_database()
-    shared = sorted(shared)
-    own = user_stream(person_id)
-    readers = Reader.objects.using(using).filter(person_id=person_id, stream__in=[*shared, own])
-    begins = dict(readers.values_list("stream", "from_seq"))
-    missing = [name for name in [*shared, own] if name not in begins]
+    wanted = {
+        (person_id, name)
+        for person_id, member in people.items()
+        for name in [*member.shared, user_stream(person_id)]
+    }
+    begins = _begins(people, using)
+    missing = sorted(wanted - begins.keys(), key=str)
     if missing:
         Stream.objects.using(using).bulk_create(
-            (Stream(name=name) for name in missing), ignore_conflicts=True
-        )
-        Reader.objects.using(using).bulk_create(
-            (
-                _reader(person_id, name, _begin(name, joined, using) if name != own else 0)
-                for name in missing
-            ),
+            (Stream(name=name) for name in sorted({name for _person, name in missing})),
             ignore_conflicts=True,
         )
-        begins = dict(readers.values_list("stream", "from_seq"))
-    return Subscription(person_id, {name: begins[name] for name in shared})
+        joined = _joined(missing, people, using)
+        Reader.objects.using(using).bulk_create(
+            (_reader(*each, joined.get(each, 0)) for each in missing), ignore_conflicts=True
+        )
+        begins = _begins(people, using)
+    return {
+        person_id: Subscription(
+            person_id, {name: begins[person_id, name] for name in sorted(member.shared)}
+        )
+        for person_id, member in people.items()
+    }
+
+
+def _begins(people: Iterable[Any], using: str) -> dict[tuple[Any, str], int]:
+    readers = Reader.objects.using(using).filter(person_id__in=list(people))
+    rows = readers.values_list("person_id", "stream", "from_seq")
+    return {(person_id, name): begin for person_id, name, begin in rows}
 
 
 def _reader(person_id: Any, stream: str, begin: int) -> Reader:
@@ -91,11 +116,27 @@ def _reader(person_id: Any, stream: str, begin: int) -> Reader:
     )
 
 
-def _begin(stream: str, joined: datetime | None, using: str) -> int:
-    if joined is None:
-        return 0
-    before = Posting.objects.using(using).filter(stream=stream, created__lt=joined)
-    return before.aggregate(last=Max("seq"))["last"] or 0
+def _joined(
+    missing: Iterable[tuple[Any, str]], people: Mapping[Any, Member], using: str
+) -> dict[tuple[Any, str], int]:
+    """Where shared streams stood when these people joined the site."""
+    latecomers: dict[str, dict[Any, datetime]] = {}
+    for person_id, name in missing:
+        joined = people[person_id].joined
+        if joined is not None and not is_own(name):
+            latecomers.setdefault(name, {})[person_id] = joined
+    begins: dict[tuple[Any, str], int] = {}
+    for name, moments in latecomers.items():
+        postings = Posting.objects.using(using).filter(stream=name)
+        first, last = min(moments.values()), max(moments.values())
+        start = postings.filter(created__lt=first).aggregate(last=Max("seq"))["last"] or 0
+        since = postings.filter(created__gte=first, created__lt=last).order_by("created")
+        later = list(since.values_list("created", "seq"))
+        highest = list(accumulate((seq for _created, seq in later), max, initial=start))
+        for person_id, joined in moments.items():
+            before = bisect_left(later, joined, key=itemgetter(0))
+            begins[person_id, name] = highest[before]
+    return begins
 
 
 def begin_here(person_ids: Iterable[Any], stream: str, using: str) -> None:
@@ -411,16 +452,66 @@ def greet(
     patience: float | None = None,
 ) -> Greeting:
     """Number what is pending for the person, count, and read what came since `cursor`."""
-    number(subscription.streams, patience)
-    counts = read_counts([subscription])[subscription.person_id]
-    if cursor is not None:
-        reading = read_since(subscription, cursor, limit)
-        if reading.why is None:
-            return Greeting("resume", cursor, reading, counts, None)
-    mode, why = ("fresh", None) if cursor is None else ("reset", reading.why)
-    # From the positions of the counts, not from the heads of now: what was numbered in between
-    # would be in neither.
-    return Greeting(mode, counts.at, read_since(subscription, counts.at, limit), counts, why)
+    return greet_all([(subscription, cursor)], limit, patience)[0]
+
+
+def greet_all(
+    asked: Sequence[tuple[Subscription, Cursor | None]],
+    limit: int,
+    patience: float | None = None,
+) -> list[Greeting]:
+    """Greet many together: whoever stands at the heads, or begins there, costs no query alone."""
+    number((name for subscription, _cursor in asked for name in subscription.streams), patience)
+    epoch, counted = _counted([subscription for subscription, _cursor in asked])
+    missed: dict[Any, list[Run]] = {}
+    return [
+        _greeting(subscription, cursor, counts, epoch, limit, missed)
+        for (subscription, cursor), counts in zip(asked, counted, strict=True)
+    ]
+
+
+def _greeting(
+    subscription: Subscription,
+    cursor: Cursor | None,
+    counts: Counts,
+    epoch: int,
+    limit: int,
+    missed: dict[Any, list[Run]],
+) -> Greeting:
+    # From the positions of the counts: what is numbered from here on is in neither, and the
+    # hub, which knew the reader before it asked, reads on from there.
+    here = Reading(epoch, counts.at, [])
+    if cursor is None:
+        return Greeting("fresh", counts.at, here, counts, None)
+    if cursor == counts.at:
+        return Greeting("resume", cursor, here, counts, None)
+    reading = _read_alike(subscription, cursor, counts.at, epoch, limit, missed)
+    if reading.why is None:
+        return Greeting("resume", cursor, reading, counts, None)
+    return Greeting("reset", counts.at, here, counts, reading.why)
+
+
+def _read_alike(
+    subscription: Subscription,
+    cursor: Cursor,
+    at: Cursor,
+    epoch: int,
+    limit: int,
+    missed: dict[Any, list[Run]],
+) -> Reading:
+    """Read on from `cursor`. After a deploy all come back at once, and most of them missed the
+    same of their shared streams and nothing of their own: that is read once (`missed`)."""
+    own = cursor.seqs.get(OWN)
+    if cursor.epoch != at.epoch or own != at.seqs[OWN]:
+        return read_since(subscription, cursor, limit)
+    shared = {name: seq for name, seq in cursor.seqs.items() if name != OWN}
+    alike = (tuple(sorted(shared.items())), tuple(subscription.shared.items()))
+    if alike in missed:
+        return Reading(epoch, at, missed[alike])
+    reading = read_since(subscription, cursor, limit)
+    if reading.why is None and not any(is_own(run.stream) for run in reading.runs):
+        missed[alike] = reading.runs
+    return reading
 
 
 def count_changes(runs: Iterable[Run]) -> set[str]:
@@ -442,13 +533,20 @@ def read_counts(subscriptions: Iterable[Subscription]) -> dict[Any, Counts]:
     at 100, and looks at nothing below the person's watermark, so it costs the same for an
     inbox of ten and of ten million.
     """
-    by_person = {subscription.person_id: subscription for subscription in subscriptions}
-    if not by_person:
-        return {}
+    subscriptions = list(subscriptions)
+    _epoch, counts = _counted(subscriptions)
+    return {s.person_id: found for s, found in zip(subscriptions, counts, strict=True)}
+
+
+def _counted(subscriptions: Sequence[Subscription]) -> tuple[int, list[Counts]]:
+    """The epoch of the database, and the counts of each subscription."""
+    if not subscriptions:
+        return 0, []
     using = log_database()
     connection = connections[using]
     person = Reader._meta.get_field("person")
-    keys = [person.get_db_prep_value(key, connection) for key in by_person]
+    people = dict.fromkeys(subscription.person_id for subscription in subscriptions)
+    keys = [person.get_db_prep_value(key, connection) for key in people]
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     sql = _COUNTS.format(
         **{
@@ -463,28 +561,29 @@ def read_counts(subscriptions: Iterable[Subscription]) -> dict[Any, Counts]:
         cursor.execute(sql, [now] * 5 + keys)
         rows = cursor.fetchall()
     epoch = 0
-    heads: dict[Any, dict[str, int]] = {}
-    sums: dict[Any, list[int]] = {}
+    found: dict[Any, list[tuple[str, int, int, int]]] = {}
     for key, name, head, unseen, unread in rows:
         if name == Stream.EPOCH:
             epoch = head
-            continue
-        person_id = person.to_python(key)
-        subscription = by_person[person_id]
-        if name in subscription.shared or name == subscription.own:
-            heads.setdefault(person_id, {})[name] = head
-            total = sums.setdefault(person_id, [0, 0])
-            total[0] += unseen
-            total[1] += unread
+        else:
+            found.setdefault(person.to_python(key), []).append((name, head, unseen, unread))
     if not epoch:
         epoch = read_heads([]).epoch
-    return {
-        person_id: Counts(
-            subscription.cursor(epoch, heads.get(person_id, {})),
-            *(min(count, Counts.CAP) for count in sums.get(person_id, (0, 0))),
-        )
-        for person_id, subscription in by_person.items()
-    }
+    return epoch, [_sum(one, found.get(one.person_id, []), epoch) for one in subscriptions]
+
+
+def _sum(
+    subscription: Subscription, rows: Iterable[tuple[str, int, int, int]], epoch: int
+) -> Counts:
+    heads: dict[str, int] = {}
+    unseen = unread = 0
+    for name, head, new, open in rows:
+        if name in subscription.shared or name == subscription.own:
+            heads[name] = head
+            unseen += new
+            unread += open
+    at = subscription.cursor(epoch, heads)
+    return Counts(at, min(unseen, Counts.CAP), min(unread, Counts.CAP))
 
 
 _LIVE = "n.recalled_at IS NULL AND (n.expires IS NULL OR n.expires > %s)"

@@ -13,7 +13,7 @@ from notifications.audiences import ended_sessions
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
-from notifications.stream.read import greet
+from notifications.stream.read import greet_all
 from notifications.stream.socket import Socket
 from notifications.wire import Close
 
@@ -70,7 +70,10 @@ def in_hub():
 
     def run(scenario):
         async def main():
-            hub = Hub.here(Above(render, lambda key: Close.LOGIN_REQUIRED, ended_sessions, set))
+            above = Above(
+                render, lambda keys: dict.fromkeys(keys, Close.LOGIN_REQUIRED), ended_sessions, set
+            )
+            hub = Hub.here(above)
             try:
                 await scenario(hub)
             finally:
@@ -114,7 +117,7 @@ def test_what_is_numbered_while_a_first_socket_is_being_greeted_is_not_lost(
 
         async def run_and_be_overtaken(work, *args, **threads):
             answer = await run(work, *args)
-            if work is greet:
+            if work is greet_all:
                 await do(notify, ana, "In between")
                 await until(lambda: socket.subscription.own not in hub._dirty)
                 await asyncio.sleep(0.2)  # by now the collector has numbered, and pushed to nobody
