@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ def make(town: Town) -> Path:
     """While everybody is writing."""
     copy = town.folder / "backup"
     if town.kind == "sqlite":
-        with sqlite3.connect(_file(town)) as source, sqlite3.connect(copy) as target:
-            source.backup(target)
+        copy.unlink(missing_ok=True)
+        with closing(sqlite3.connect(_file(town))) as source, closing(sqlite3.connect(copy)) as to:
+            source.backup(to)
     else:
         _run("pg_dump", "--format=custom", f"--file={copy}", town.site.database_url)
     return copy

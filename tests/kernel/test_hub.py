@@ -162,6 +162,7 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
             await until(lambda number=number: socket.behind or len(line.titles()) > number)
         assert line.titles() == ["0", "1", "2", "3"]  # the window is four frames
         assert socket.behind
+        await until(lambda: hub.streams[socket.subscription.own].pushed == 10)
         hub.acked(socket, socket.cursor())
         await until(lambda: len(line.titles()) == 10)
         assert line.titles() == [str(number) for number in range(10)]
