@@ -83,8 +83,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         page = mine.page(
             asked.view, asked.before, asked.size, after=asked.after, search=asked.search
         )
-    except NotificationError as error:
-        context = {"view": ALL, "tabs": _tabs(Asked()), "error": _said(error)}
+    except NotificationError:
+        said = _("This page cannot be shown: its address is wrong.")
+        context = {"view": ALL, "tabs": _tabs(Asked()), "error": said}
         return render(request, "notifications/inbox.html", context, status=400)
     return render(request, "notifications/inbox.html", _inbox_context(asked, page, mine.kinds()))
 

@@ -441,3 +441,21 @@ def send_to_crowd(title: str, also: str) -> float:
     before = time.perf_counter()
     notify(people, title)
     return time.perf_counter() - before
+
+
+def empty_inbox(username: str) -> None:
+    from notifications import inbox_of
+
+    inbox = inbox_of(person(username))
+    inbox.number()
+    inbox.archive(item.id for item in inbox.page(limit=100).items)
+
+
+def forget_jobs(username: str) -> None:
+    """Take the storm out of the picture."""
+    from notifications import inbox_of
+
+    inbox = inbox_of(person(username))
+    inbox.number()
+    jobs = [item for item in inbox.page(limit=100).items if item.title.startswith("Job ")]
+    inbox.archive(item.id for item in jobs)

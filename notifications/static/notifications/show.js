@@ -36,7 +36,8 @@ export class Panel {
   }
 
   changed(news) {
-    for (const { id } of news) this.#held.add(id);
+    // Where nothing is shown, nothing moves.
+    if (this.#rows.size) for (const { id } of news) this.#held.add(id);
     cancelAnimationFrame(this.#next);
     this.#next = requestAnimationFrame(() => this.render());
   }
