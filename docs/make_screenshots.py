@@ -317,7 +317,7 @@ def main() -> None:
     head = [
         "# What people see",
         "",
-        "Every picture is taken from the running demo, in Debian's Chromium, by `make screenshots`.",
+        "Each picture is taken from the running demo in Debian's Chromium, by `make screenshots`.",
         "",
     ]
     PAGE.write_text("\n".join(head + album.lines).rstrip() + "\n")

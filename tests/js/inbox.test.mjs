@@ -393,12 +393,14 @@ test("what the list holds already is not done to it again", () => {
   assert.deepEqual(unread(inbox), [1]);
 });
 
-test("an item of the list that comes again as an entry is not new, but counts if it did not", () => {
+test("an item of the list that comes as an entry too is news once, one row, and counts", () => {
   const inbox = anInbox();
   inbox.load({ items: [row(1)], counts: counts(at(), 0) }, inbox.begin());
   const change = inbox.apply(items(0, 1, [created(1)]));
-  assert.deepEqual(change.created, []);
+  assert.deepEqual(change.created.map(({ id }) => id), [1]);
+  assert.deepEqual(ids(inbox), [1]);
   assert.equal(inbox.unseen, 1);
+  assert.deepEqual(inbox.apply(items(1, 2, [created(2, 1)])).created, []);
 });
 
 test("a pending row of the list gets its number from its entry and stays read if it was", () => {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from playwright.sync_api import (
@@ -32,6 +34,14 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
+KEEP_A_LEDGER = """
+window.ledger = [];  // what was received here, in order
+window.toasted = [];
+addEventListener("notify:receive", ({ detail }) => ledger.push(detail.notification.title));
+addEventListener("notify:toast", ({ detail }) => toasted.push(detail.notification.title));
+"""
+
+
 class Window:
     """One person's browser: a session of its own, and as many tabs as they like."""
 
@@ -42,6 +52,7 @@ class Window:
         )
         self.context.set_default_timeout(15_000)
         self.context.add_init_script(TELL_VIOLATIONS)
+        self.context.add_init_script(KEEP_A_LEDGER)
         self.complaints: list[str] = []
         self.sockets: list[WebSocket] = []
         self.context.on("page", self._note_page)
@@ -70,6 +81,32 @@ class Window:
         page.goto(path)
         return page
 
+    @property
+    def open_sockets(self) -> list[WebSocket]:
+        return [socket for socket in self.sockets if not socket.is_closed()]
+
+    def with_real_focus(self, page: Page) -> Page:
+        """One tab is in front, as for people; Playwright makes each believe that it is."""
+        session = self.context.new_cdp_session(page)
+        session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+        return page
+
+    def kill(self, page: Page) -> None:
+        """Kill the process that renders a page. It is told from the others by the work it does."""
+        browser = self.context.browser
+        assert browser
+        session = browser.new_browser_cdp_session()
+
+        def times() -> dict[int, float]:
+            processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+            return {one["id"]: one["cpuTime"] for one in processes if one["type"] == "renderer"}
+
+        before = times()
+        page.evaluate("for (const end = performance.now() + 700; performance.now() < end; );")
+        spent = {pid: spent - before.get(pid, 0) for pid, spent in times().items()}
+        os.kill(max(spent, key=spent.__getitem__), signal.SIGKILL)
+        session.detach()
+
     def close(self) -> None:
         self.context.close()
 
@@ -80,7 +117,9 @@ class Chromium:
         self._playwright = sync_playwright().start()
         try:
             self._browser = self._playwright.chromium.launch(
-                executable_path=program, args=ARGUMENTS
+                executable_path=program,
+                args=ARGUMENTS,
+                ignore_default_args=["--disable-back-forward-cache"],
             )
         except BaseException:
             self._playwright.stop()

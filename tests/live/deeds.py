@@ -459,3 +459,10 @@ def forget_jobs(username: str) -> None:
     inbox.number()
     jobs = [item for item in inbox.page(limit=100).items if item.title.startswith("Job ")]
     inbox.archive(item.id for item in jobs)
+
+
+def send_steadily(to: str, titles: list[str], every: float) -> None:
+    """One after another, with a while between them."""
+    for title in titles:
+        send(to, title)
+        time.sleep(every)

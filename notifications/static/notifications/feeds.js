@@ -40,7 +40,7 @@ export class Feed {
   }
 
   check() {
-    if (!this.live) this.start();
+    if (!this.live || this.way === "poll") this.start();
   }
 
   #close() {

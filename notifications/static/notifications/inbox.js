@@ -168,9 +168,10 @@ export class Inbox {
     const old = rows.get(notification?.id);
     const set = (field, value, which = held) => which.forEach((row) => (row[field] = value));
     if (op === "created") {
-      const row = { unread: true, archived: false, ...old, ...notification, stream, seq };
+      // A list may hold it before its entry comes: then it is news all the same.
+      const row = { unread: true, archived: false, ...old, ...notification, stream, seq, told: true };
       rows.set(row.id, row);
-      if (!old) change?.created.push(row);
+      if (!old?.told) change?.created.push(row);
     } else if (op === "alert") {
       const { alerts, kept } = this;
       alerts.delete(entry.alert.id); // the latest comes last

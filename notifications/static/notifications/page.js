@@ -70,12 +70,13 @@ export class NotificationInbox extends HTMLElement {
     this.#render();
   }
 
-  /** Whether a search that this page shows would find it. */
-  #belongs({ kind, level, title, body }) {
+  /** Whether a search that this page shows would find it, and did not. */
+  #belongs({ id, kind, level, title, body }) {
     const { type, level: least, q = "" } = this.fits;
     const rank = (word) => Object.keys(this.strings.levels).indexOf(word);
     const text = `${title} ${body}`.toLowerCase();
     return (
+      !this.querySelector(`#nb-${id}`) &&
       (!type || kind === type) &&
       rank(level) >= rank(least) &&
       q.split(" ").every((word) => text.includes(word))

@@ -37,7 +37,8 @@ export class Panel {
 
   changed(news) {
     // Where nothing is shown, nothing moves.
-    if (this.#rows.size) for (const { id } of news) this.#held.add(id);
+    const { size } = this.#rows;
+    for (const { id } of news) if (size && !this.#rows.has(id)) this.#held.add(id);
     cancelAnimationFrame(this.#next);
     this.#next = requestAnimationFrame(() => this.render());
   }
@@ -241,12 +242,13 @@ export class News {
 
   #fresh = ({ id }) => this.tabs.inbox.rows.get(id)?.unread;
 
-  #tell(rows) {
+  async #tell(rows) {
     const news = rows.filter((row) => !this.#told.has(row.id) && this.#fresh(row));
     const shown = news.map(({ id }) => id);
     this.heard({ shown });
     this.tabs.post({ shown });
-    for (const row of news) {
+    const mine = await Promise.all(shown.map((id) => this.#first(id)));
+    for (const row of news.filter((_, at) => mine[at])) {
       const text = this.strings.levels[row.level] + row.title;
       if (row.level === "critical") this.bell.speak(text, "alert");
       else if (this.#said.push(text) === 1)
@@ -256,6 +258,22 @@ export class News {
         }, 700);
       if (this.#wanted(row)) this.#toast(row);
     }
+  }
+
+  // Whether no other tab tells it, however late its timer or our word to it.
+  #first(id) {
+    const { channel } = this.config;
+    return (
+      !channel ||
+      !navigator.locks ||
+      new Promise((mine) => {
+        const claim = { ifAvailable: true };
+        navigator.locks.request(`${channel}-${id}`, claim, (lock) => {
+          mine(lock);
+          return lock && new Promise((end) => setTimeout(end, 5000));
+        });
+      })
+    );
   }
 
   #wanted(row) {
