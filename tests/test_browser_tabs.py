@@ -50,7 +50,7 @@ def expect_ledger(page: Page, titles: list[str], timeout: float = 30) -> None:
         raise AssertionError(f"{error}\n{page.evaluate('ledger')}") from None
 
 
-def expect_no_toast_twice(pages: list[Page], more: list[str] = ()) -> None:
+def expect_no_toast_twice(pages: list[Page], more: tuple[str, ...] | list[str] = ()) -> None:
     toasted = [title for page in pages for title in page.evaluate("toasted")] + list(more)
     twice = {title for title in toasted if toasted.count(title) > 1}
     assert not twice, f"shown in two tabs: {sorted(twice)}"
@@ -104,6 +104,7 @@ def test_a_leader_in_the_back_forward_cache_hands_over_and_catches_up(site, chro
     site.call(deeds.send, to="ana", title="Four")
     for tab in (leader, other):
         expect_ledger(tab, ["One", "Two", "Three", "Four"])
+    expect_no_toast_twice([leader, other])
     assert gate.sockets == 1
     leader.locator(f"{BELL} button.nb-btn").click()
     expect(leader.locator(".nb-item")).to_have_count(4)

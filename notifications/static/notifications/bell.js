@@ -107,10 +107,6 @@ export class NotificationBell extends HTMLElement {
     this.#news?.then((it) => it.changed(news));
   }
 
-  heard(message) {
-    this.#news?.then((it) => it.heard(message));
-  }
-
   failed({ status }) {
     this.fire("error", { status });
   }

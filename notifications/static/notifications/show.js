@@ -196,7 +196,6 @@ export class Panel {
 const SUM = 0;
 
 export class News {
-  #told = new Set();
   #held = [];
   #said = [];
   #toasts = new Map();
@@ -227,10 +226,6 @@ export class News {
     });
   }
 
-  heard({ shown = [] }) {
-    for (const id of shown) this.#told.add(id);
-  }
-
   changed(rows) {
     this.#queue = this.#queue.filter(this.#fresh);
     for (const [article, { row }] of this.#toasts)
@@ -243,12 +238,8 @@ export class News {
   #fresh = ({ id }) => this.tabs.inbox.rows.get(id)?.unread;
 
   async #tell(rows) {
-    const news = rows.filter((row) => !this.#told.has(row.id) && this.#fresh(row));
-    const shown = news.map(({ id }) => id);
-    this.heard({ shown });
-    this.tabs.post({ shown });
-    const mine = await Promise.all(shown.map((id) => this.#first(id)));
-    for (const row of news.filter((_, at) => mine[at])) {
+    const mine = await Promise.all(rows.map(({ id }) => this.tabs.claim(id)));
+    for (const row of rows.filter((row, at) => mine[at] && this.#fresh(row))) {
       const text = this.strings.levels[row.level] + row.title;
       if (row.level === "critical") this.bell.speak(text, "alert");
       else if (this.#said.push(text) === 1)
@@ -258,22 +249,6 @@ export class News {
         }, 700);
       if (this.#wanted(row)) this.#toast(row);
     }
-  }
-
-  // Whether no other tab tells it, however late its timer or our word to it.
-  #first(id) {
-    const { channel } = this.config;
-    return (
-      !channel ||
-      !navigator.locks ||
-      new Promise((mine) => {
-        const claim = { ifAvailable: true };
-        navigator.locks.request(`${channel}-${id}`, claim, (lock) => {
-          mine(lock);
-          return lock && new Promise((end) => setTimeout(end, 5000));
-        });
-      })
-    );
   }
 
   #wanted(row) {

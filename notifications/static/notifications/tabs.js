@@ -1,12 +1,14 @@
 // One socket for all tabs of a session. Each applies the leader's frames from its own cursor,
 // so any can go on as the leader.
 
+const KEPT = 1000; // claims
+
 export class Tabs {
   state = "idle";
   retryAt = 0;
   way = "socket"; // or events, longpoll, poll
   leader = false;
-  listeners = new Set(); // with any of changed, framed, stated, failed, heard
+  listeners = new Set(); // with any of changed, framed, stated, failed
   #on = false;
   #channel = null;
   #socket = null;
@@ -17,6 +19,7 @@ export class Tabs {
   #release = null;
   #asked = "";
   #sending = false;
+  #claims = [];
 
   /** `live`: "auto"; "poll" opens no socket; "off" opens no line at all. */
   constructor({ config, inbox, Socket, load, live }) {
@@ -80,6 +83,21 @@ export class Tabs {
 
   post(message) {
     this.#channel?.postMessage(message);
+  }
+
+  /**
+   * True in the one tab that is to tell of a notification, as long as that tab lives: one that
+   * comes out of the back/forward cache has heard nothing of what others told meanwhile.
+   */
+  async claim(id) {
+    const name = this.config.channel;
+    if (!name || !navigator.locks) return true;
+    return new Promise((mine) =>
+      navigator.locks.request(`${name}-${id}`, { ifAvailable: true }, (lock) => {
+        mine(!!lock);
+        return lock && new Promise((end) => this.#claims.push(end) > KEPT && this.#claims.shift()());
+      }),
+    );
   }
 
   /** Ask for what follows `cursor`; every tab takes of it what it lacks. */
@@ -247,7 +265,7 @@ export class Tabs {
     return { type: "hb", cursor: this.inbox.cursor };
   }
 
-  #hear({ frame, state, retryAt, way, hi, sync, retry, ...rest }) {
+  #hear({ frame, state, retryAt, way, hi, sync, retry }) {
     if (!this.leader) {
       if (frame) this.#take(frame);
       if (state) this.#state(state, retryAt, way);
@@ -257,7 +275,6 @@ export class Tabs {
       this.post({ frame: this.inbox.counts });
     } else if (sync) this.sync(sync);
     else if (retry) this.retry();
-    this.#tell("heard", rest);
   }
 
   #state(state, retryAt = 0, way = "socket") {
