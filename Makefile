@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo test check chaos chaos-short script screenshots format clean
+.PHONY: help demo test check wheel chaos chaos-short script screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
 	@echo "make script   build the bell's scripts and styles again, after a change of their sources"
 	@echo "make screenshots   the pictures of docs/screenshots.md, from the running demo"
+	@echo "make wheel    the app as a wheel, in dist/"
 	@echo "make format   put the code into the house format"
 	@echo "make clean    remove what the verbs above made, the demo's database too"
 
@@ -44,8 +45,11 @@ format: .venv/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+wheel: .venv/dev
+	@$(BIN)/python -m pip wheel --no-deps --no-build-isolation --quiet --wheel-dir dist . && ls dist/*.whl
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache static_collected
+	rm -rf build dist *.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache static_collected
 	rm -f db.sqlite3 db.sqlite3-wal db.sqlite3-shm
 
 # Two stamps, so that a second run installs nothing.

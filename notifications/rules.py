@@ -184,6 +184,8 @@ class _Watch:
         return told if alive else None
 
     def _store(self, told: _Told, instance: models.Model, using: str) -> None:
+        if _is_all(using):
+            return
         _said(using)[self, instance.pk] = told
         transaction.on_commit(told, using=using)
 
@@ -200,6 +202,16 @@ def _said(using: str) -> WeakValueDictionary[tuple[_Watch, Any], _Told]:
         "_notifications_said", WeakValueDictionary()
     )
     return found
+
+
+def _is_all(using: str) -> bool:
+    """Whether the save is its whole transaction: so the next one is another one.
+
+    In a TestCase too, whose own transaction stands for a database that is thrown away. Else
+    whatever a test creates and changes would be new, and no rule about changes would speak.
+    """
+    around = connections[using].atomic_blocks[:-1]  # the last is that of save_in_transaction
+    return not around or getattr(around[-1], "_from_testcase", False)
 
 
 def _unsay(notifications: list[Notification]) -> None:

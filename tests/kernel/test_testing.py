@@ -18,6 +18,8 @@ from notifications.testing import (
     assert_notified,
 )
 from notifications.testing import live_client as connect
+from project.demo.models import Order
+from project.demo.notices import OrderMoved, OrderReceived
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -195,6 +197,29 @@ class InATestCase(NotificationsMixin, TestCase):
         assert connection.in_atomic_block
         with pytest.raises(RuntimeError, match="use TransactionTestCase"):
             self.live_client(self.ana)
+
+
+class ShippedInATestCase(NotificationsMixin, TestCase):
+    """What a test saves is one transaction to the database, and several to the rules."""
+
+    def setUp(self):
+        super().setUp()
+        ana = User.objects.create_user("ana")
+        self.order = Order.objects.create(buyer=ana)
+
+    def test_a_change_is_told_though_the_test_has_made_the_order(self):
+        self.order.status = Order.Status.SHIPPED
+        self.order.save()
+        self.assert_notified(self.order.buyer, OrderReceived, order=self.order)
+        self.assert_notified(self.order.buyer, OrderMoved, order=self.order, status="shipped")
+
+    def test_a_transaction_of_the_code_under_test_is_still_one(self):
+        with transaction.atomic():
+            for status in (Order.Status.PAID, Order.Status.SHIPPED):
+                self.order.status = status
+                self.order.save()
+        self.assert_notified(self.order.buyer, OrderMoved, status="shipped")
+        self.assert_not_notified(self.order.buyer, OrderMoved, status="paid")
 
 
 class InATransactionTestCase(NotificationsMixin, TransactionTestCase):
