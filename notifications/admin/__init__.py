@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from ..models import Broadcast, Connection, Health
+from ..models import Alert, Broadcast, Connection, Health
+from .alerts import AlertAdmin
 from .broadcasts import BroadcastAdmin
 from .connections import ConnectionAdmin
 from .delivery import HealthAdmin
 
 PAGES: dict[type, type[admin.ModelAdmin]] = {
+    Alert: AlertAdmin,
     Broadcast: BroadcastAdmin,
     Connection: ConnectionAdmin,
     Health: HealthAdmin,

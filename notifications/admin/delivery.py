@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from ..models import Entry, Op, Process, Sample
 from ..stream.number import log_database
 from ..stream.timing import BOUNDS
-from .live import OperatorsPage, iso, told, uncached, wants_json
+from .live import OperatorsPage, clock, iso, told, uncached, wants_json
 
 POINTS = 60
 WIDTH, HEIGHT = 590, 100
@@ -172,7 +172,7 @@ def last_hour(now: datetime | None = None) -> list[Chart]:
         .annotate(count=Count("seq"))
     )
     of_minutes = list(samples.values())
-    labels = [_clock(minute) for minute in minutes]
+    labels = [clock(minute) for minute in minutes]
 
     def chart(name: str, title: str, unit: str, *lines: tuple[str, Sequence[Value]]) -> Chart:
         return Chart(name, title, unit, labels, [Line(*line) for line in lines])
@@ -228,10 +228,6 @@ def last_hour(now: datetime | None = None) -> list[Chart]:
             (_("Reconnects per minute"), total("reconnects")),
         ),
     ]
-
-
-def _clock(minute: datetime) -> str:
-    return f"{timezone.localtime(minute) if timezone.is_aware(minute) else minute:%H:%M}"
 
 
 def _merged(samples: list[Sample]) -> list[int]:

@@ -125,6 +125,11 @@ def told(moment: datetime | None) -> str:
     return date_format(local, "SHORT_DATETIME_FORMAT")
 
 
+def clock(moment: datetime) -> str:
+    """The time of day, on a chart."""
+    return f"{timezone.localtime(moment) if timezone.is_aware(moment) else moment:%H:%M}"
+
+
 def by_name(user_model: type[models.Model]) -> str:
     """The field by which people are found: what they log in with."""
     return str(user_model.USERNAME_FIELD)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 // The operators' pages in the Django admin: what is on this page is kept up to date.
 import { compose } from "./compose.js";
 import { every, get, Line, put, Rows, tell, totals } from "./live.js";
+import { alert, queue } from "./queue.js";
 
 const root = document.getElementById("nb-live");
 const blank = document.getElementById("nb-row");
@@ -57,7 +58,10 @@ function figures() {
 }
 
 const form = document.getElementById("nb-compose");
+const page = document.querySelector("[data-alert]");
 if (form) compose(form);
+else if (page) alert(page, root);
+else if (root?.dataset.actUrl) queue(root, body, blank);
 else if (document.querySelector(".nb-charts")) delivery();
 else if (root?.matches(".nb-figures")) figures();
 else if (root) connections();

@@ -41,8 +41,9 @@ export function fill(element, row) {
   all("is", (node, value) => (node.dataset.value = value));
   for (const node of element.querySelectorAll("[data-label]"))
     node.ariaLabel = node.dataset.label.replace("%s", row.title);
-  for (const node of element.querySelectorAll("input[name=_selected_action], button[value]"))
-    node.value = row.id;
+  for (const box of element.querySelectorAll("[name=_selected_action]")) box.value = row.id;
+  for (const button of element.querySelectorAll("[data-act]"))
+    button.value = `${button.dataset.act}:${row.id}`;
   tell(element);
   return element;
 }
