@@ -15,6 +15,8 @@ from django.urls import NoReverseMatch, reverse
 
 from .conf import conf
 from .errors import ConfigurationError
+from .hq import is_in_the_way
+from .stream.number import log_database
 
 
 @register("notifications")
@@ -125,6 +127,21 @@ def check_sqlite(databases: Any = None, **_: Any) -> list[CheckMessage]:
                 )
             )
     return found
+
+
+@register("notifications", Tags.database)
+def check_table(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """The table that is ours is not that of the package with our name."""
+    using = log_database()
+    if using not in (databases or []) or not is_in_the_way(using):
+        return []
+    return [
+        Error(
+            "The table notifications_notification is that of django-notifications-hq.",
+            hint="Run manage.py notifications_import_hq, which takes it over.",
+            id="notifications.E003",
+        )
+    ]
 
 
 def journal_of(alias: str) -> str | None:
