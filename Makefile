@@ -4,10 +4,11 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo test check wheel chaos chaos-short script screenshots format clean
+.PHONY: help demo stack test check wheel chaos chaos-short script screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
+	@echo "make stack    the same scaled out: PostgreSQL, Redis, nginx, two uvicorns (STACK_PORT=8443)"
 	@echo "make test     every test, in Python and in JavaScript"
 	@echo "make check    format, lint, types, import floors, deploy checks, migrations"
 	@echo "make chaos    try to lose a notification: real processes, real faults (SEED=1, ONLY=redis)"
@@ -20,6 +21,11 @@ help:
 
 demo: .venv/site
 	@PORT=$(PORT) exec $(BIN)/python manage.py demo
+
+STACK_PORT ?= 8443
+
+stack: .venv/dev
+	@exec $(BIN)/python -m tests.stack --port $(STACK_PORT)
 
 test: .venv/dev
 	@bash .ci/test

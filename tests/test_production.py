@@ -2,148 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
-import http.client
 import json
 import os
 import re
-import shlex
-import socket
-import ssl
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from tests.conftest import started
 from tests.live import deeds
 from tests.live.process import Process, find_program, free_port, wait_until
-from tests.live.server import MANAGE, ROOT, Worker, environment
-
-RUNNING = (ROOT / "docs" / "running.md").read_text()
-HOST = "shop.example"
-
-
-class Production:
-    """PostgreSQL, Redis, uvicorn on a UNIX socket, and nginx in front of it."""
-
-    def __init__(self, folder: Path, database_url: str, redis) -> None:
-        self.folder, self.port = folder, free_port()
-        self.env = environment(database_url, redis) | {
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-            "DEBUG": "off",
-            "ALLOWED_HOSTS": HOST,
-            "CSRF_TRUSTED_ORIGINS": f"https://{HOST}",
-            "STATIC_ROOT": str(folder / "static"),
-        }
-
-    def start(self) -> None:
-        folder = self.folder
-        self.manage("collectstatic", "--no-input", "--verbosity", "0")
-        (told,) = re.findall(r"\.venv/bin/uvicorn (.*?)```", RUNNING, re.DOTALL)
-        words = shlex.split(told.replace("\\\n", " ").replace("/run/shop", str(folder)))
-        self.uvicorn = Process(
-            [sys.executable, "-m", "uvicorn", *words],
-            folder / "uvicorn.log",
-            env=self.env,
-            cwd=ROOT,
-        )
-        wait_until((folder / "1.sock").exists, "uvicorn listens", 30)
-        self.nginx = Process(self.nginx_command(), folder / "nginx.log")
-        self.nginx.wait_for_port(self.port)
-        self.worker = Worker(self.env, folder / "worker.log")
-        self.worker.call(deeds.move_in)
-
-    def nginx_command(self) -> list[str]:
-        program = find_program("nginx", "/usr/sbin")
-        key, certificate = self.folder / "shop.key", self.folder / "shop.pem"
-        subprocess.run(
-            [
-                *(find_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-                *("-keyout", str(key), "-out", str(certificate), "-subj", f"/CN={HOST}"),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        (ours,) = re.findall(r"```nginx\n(.*?)```", RUNNING, re.DOTALL)
-        for told, here in {
-            "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
-            "/etc/ssl/shop.example.pem": str(certificate),
-            "/etc/ssl/shop.example.key": str(key),
-            "/srv/shop/static_collected/": f"{self.folder}/static/",
-            "/run/shop/": f"{self.folder}/",
-        }.items():
-            assert told in ours, f"docs/running.md no longer says {told!r}"
-            ours = ours.replace(told, here)
-        paths = "".join(
-            f"{name}_temp_path {self.folder}/{name};\n"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        configuration = self.folder / "nginx.conf"
-        configuration.write_text(
-            ("user root;\n" if os.geteuid() == 0 else "")
-            + f"daemon off; pid {self.folder}/nginx.pid; error_log stderr;\n"
-            "events {}\n"
-            f"http {{ include /etc/nginx/mime.types; access_log off;\n{paths}{ours}}}\n"
-        )
-        return [program, "-p", str(self.folder), "-c", str(configuration)]
-
-    def manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*MANAGE, *arguments],
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def get(self, path: str, cookie: str = "") -> tuple[http.client.HTTPResponse, str]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=trusting())
-        connection.request("GET", path, headers={"Host": HOST, "Cookie": cookie})
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        if answer.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        return answer, body.decode()
-
-    def log_in(self, name: str) -> str:
-        return "=".join(self.worker.call(deeds.log_in, username=name))
-
-    def open(self, cookie: str, origin: str = f"https://{HOST}"):
-        return connect(
-            f"wss://{HOST}/ws/notifications/",
-            sock=socket.create_connection(("127.0.0.1", self.port)),
-            ssl=trusting(),
-            origin=origin,
-            subprotocols=["notifications.v1"],
-            additional_headers={"Cookie": cookie},
-        )
-
-    def stop(self) -> None:
-        for name in ("worker", "nginx", "uvicorn"):
-            process = getattr(self, name, None)
-            if process is not None:
-                process.stop()
-
-
-def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+from tests.live.server import MANAGE, ROOT
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, postgres, redis, databases):
     started(lambda: (find_program("nginx", "/usr/sbin"), find_program("openssl")))
-    url = databases.postgres(postgres)
-    site = Production(tmp_path_factory.mktemp("production"), url, redis)
+    site = Stack(tmp_path_factory.mktemp("production"), databases.postgres(postgres), redis)
     try:
         site.start()
         yield site
@@ -213,3 +94,60 @@ def test_without_a_secret_the_site_does_not_start(site):
     )
     assert done.returncode != 0
     assert "SECRET_KEY must be set" in done.stderr
+
+
+def test_both_processes_serve_and_hear_of_what_the_other_was_told(site):
+    """nginx sends each line to the process with the fewest, so that two lines have one each."""
+    cookie = site.log_in("ana")
+    with site.open(cookie) as one, site.open(cookie) as other:
+        for line in (one, other):
+            line.send(json.dumps({"type": "hello", "cursor": None, "tab": "t", "lang": "en"}))
+            assert json.loads(line.recv(20))["type"] == "welcome"
+        wait_until(lambda: "2 running" in site.manage("notifications_doctor"), "two say so", 30)
+        site.worker.call(deeds.send, to="ana", title="To both")
+        for line in (one, other):
+            frame = json.loads(line.recv(20))
+            while frame["type"] != "items":
+                frame = json.loads(line.recv(20))
+            assert frame["items"][0]["notification"]["title"] == "To both"
+
+
+def test_the_doctor_finds_the_scaled_out_site_well(site):
+    said = site.manage("notifications_doctor")
+    assert "✗" not in said
+    assert "RedisPubSubChannelLayer carries a bell in" in said
+    assert "answers a page of https://shop.example" in said
+
+
+@pytest.fixture
+def open_folder():
+    """A folder for temporary ones that PostgreSQL can enter: it runs as another user than root."""
+    with tempfile.TemporaryDirectory(prefix="stack-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_make_stack_says_where_everything_is_and_leaves_nothing(open_folder):
+    started(lambda: find_program("nginx", "/usr/sbin"))
+    port = free_port()
+    env = os.environ | {"TMPDIR": str(open_folder)}
+    command = [sys.executable, "-m", "tests.stack", "--port", str(port)]
+    stack = Process(command, open_folder / "said.txt", env=env, cwd=ROOT)
+    try:
+        wait_until(lambda: "Ctrl-C ends all" in stack.log() or not stack.is_alive(), "it runs", 90)
+        said = stack.log()
+        assert f"https://localhost:{port}/" in said
+        pids = [int(pid) for pid in re.search(r"process ids (\d+) and (\d+)", said).groups()]
+        (ring,) = re.findall(r"terminal:\n +(.*?everyone)", said, re.DOTALL)
+        ring = ring.replace(".venv/bin/python", sys.executable)
+        done = subprocess.run(["sh", "-c", ring], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "everyone" in done.stdout
+        stack.send(signal.SIGINT)
+        assert stack.wait(60) == 0
+    finally:
+        stack.stop(timeout=30)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not list(open_folder.glob("notifications-*")), "folders were left"
