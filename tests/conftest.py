@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from django.conf import settings
 
 from tests.live import deeds
 from tests.live.browser import Chromium
@@ -44,6 +45,14 @@ def started(start: Callable[[], Tool]) -> Tool:
         if os.environ.get("CI", "").lower() in ("true", "1"):
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
+
+
+def pytest_unconfigure() -> None:
+    """Django removes the test database of SQLite, and leaves its WAL behind."""
+    name = settings.DATABASES["default"].get("TEST", {}).get("NAME")
+    for ending in ("-shm", "-wal"):
+        if name:
+            Path(f"{name}{ending}").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
