@@ -37,6 +37,8 @@ from .errors import (
     UnknownAction,
     UnknownAlert,
 )
+from .inbox import ACTIONS as inbox_actions
+from .inbox import Inbox
 from .models import Alert, AlertEvent, AlertHour, Level, Mute, Op, Pending, State, Stream
 from .notices import checked_text, checked_title, checked_url
 from .notify import checked_level, named
@@ -636,13 +638,24 @@ def _checked_until(until: object) -> None:
 ACTIONS = ("ack_alert", "resolve_alert", "mute_alert", "unmute_alert", "note_alert")
 
 
+def obey(inbox: Inbox, wish: Do) -> None:
+    """Do what a person who was authenticated asks: on their inbox, or on the queue.
+
+    Raises an error of `notifications.errors.BadRequest`; then nothing was changed.
+    """
+    if wish.action in ACTIONS:
+        act(inbox.person_id, wish)
+    elif wish.action in inbox_actions:
+        inbox.act(wish.action, wish.ids, wish.upto)
+    else:
+        raise UnknownAction(wish.action, [*inbox_actions, *ACTIONS])
+
+
 def act(person_id: Any, wish: Do) -> Outcome:
-    """Do one of `ACTIONS` for a person who was authenticated, if they may.
+    """Do one of `ACTIONS` for a person, if they may.
 
     Raises `Forbidden`, `UnknownAlert`, `BadFrame`, and `AlreadyDone` where nothing was changed.
     """
-    if wish.action not in ACTIONS:
-        raise UnknownAction(wish.action, ACTIONS)
     by = get_user_model()._base_manager.filter(pk=person_id).first()
     if by is None or not by.has_perm(CHANGE):
         raise Forbidden(CHANGE)

@@ -194,11 +194,8 @@ def the_hub() -> Hub:
 def act(subscription: Subscription, frame: wire.Do) -> Counts:
     """Do an action, give its entry a number, and count. In a thread."""
     inbox = Inbox(subscription)
-    if frame.action in alerts.ACTIONS:
-        alerts.act(subscription.person_id, frame)
-    else:
-        inbox.act(frame.action, frame.ids, frame.upto)
-        number([subscription.own])
+    alerts.obey(inbox, frame)
+    number([subscription.own])
     return inbox.counts()
 
 

@@ -362,9 +362,6 @@ def do(request: HttpRequest) -> HttpResponse:
         return _refused("too_large", f"at most {conf.frame_bytes} bytes.", 413)
     wish = do_of(loads(body))
     mine = inbox(request)
-    if wish.action in alerts.ACTIONS:
-        alerts.act(mine.person_id, wish)
-    else:
-        mine.act(wish.action, wish.ids, wish.upto)
+    alerts.obey(mine, wish)
     mine.number()
     return JsonResponse({"ok": True, "counts": mine.counts().as_json()})
