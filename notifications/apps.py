@@ -13,6 +13,8 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from . import alerts, checks  # noqa: F401  # alerts: what folds their stream
         from .audiences import watch_people
+        from .logins import watch_logins
 
         watch_people()
+        watch_logins()
         autodiscover_modules("notices")

@@ -83,6 +83,12 @@ class Conf:
     """After which a critical alert that nobody has acknowledged is repeated; 0: never."""
     alert_silence: float = 0.0
     """After which an alert without a `ttl` is over, when its source has fallen silent; 0: never."""
+    alertmanager_token: str = ""
+    """Who shows it (`Authorization: Bearer ...`) may post alerts; empty: nobody."""
+    failed_logins: int = 20
+    """Failed logins to one account that make an alert, in `failed_logins_window`; 0: none do."""
+    failed_logins_window: float = 300.0
+    """Seconds in which failed logins are counted, by each process."""
     confirm_above: int = 100
     """Recipients from which `manage.py broadcast` asks before it sends."""
 

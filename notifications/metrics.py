@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from .conf import conf
 from .health import layer_state
+from .logging import stats as logged
 from .stream import bell
 from .stream.hub import Hub
 from .stream.timing import BOUNDS, Timing
@@ -71,6 +72,12 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._counts("bells", "Messages to and from the layer.", "outcome", self._bells())
+        yield self._counts(
+            "log_alerts",
+            "Logged errors and the alerts made of them, by what became of them.",
+            "outcome",
+            {name: logged[name] for name in ("heard", "stored", "dropped", "failed")},
+        )
         if self.hub is None:
             return
         hub, stats = self.hub, self.hub.stats

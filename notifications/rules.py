@@ -4,6 +4,14 @@
     def order_changed(order, changed):
         return OrderShipped(order=order) if order.status == "shipped" else None
 
+A rule may also return an `Alarm` or an `AllClear`, for the operators:
+
+    @notify_on(Order, fields=["status"])
+    def order_stuck(order, changed):
+        if order.status == "stuck":
+            return Alarm(f"order-{order.pk}-stuck", "An order is stuck", target=order)
+        return AllClear(f"order-{order.pk}-stuck")
+
 The rows are written with the save itself, so a rollback leaves nothing and a crash after the
 commit loses nothing. A second save of the same instance in one transaction replaces what the
 first one said; back to where it was, and nothing is said.
@@ -23,6 +31,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router, transaction
 from django.db.models.signals import post_save, pre_save
 
+from .alerts import Alarm, AllClear, tell
 from .audiences import resolve
 from .errors import ConfigurationError, did_you_mean
 from .models import Notification, Pending
@@ -33,7 +42,9 @@ from .stream.names import user_stream
 Changed = Mapping[str, tuple[Any, Any]]
 """The fields that changed, with the value before and after. Empty for a new instance."""
 
-Rule = Callable[[Any, Changed], "Notice | Iterable[Notice] | None"]
+Said = Notice | Alarm | AllClear
+
+Rule = Callable[[Any, Changed], "Said | Iterable[Said] | None"]
 
 
 def notify_on(
@@ -46,7 +57,8 @@ def notify_on(
 
     `created`: True for new instances only, False for old ones only, None for both. `fields`:
     an old instance counts only when one of these changed; without them every save counts. The
-    function gets the instance and what changed, and returns a `Notice`, several, or None.
+    function gets the instance and what changed, and returns a `Notice` (or an `Alarm`, or an
+    `AllClear`), several, or None.
     Fixtures (`raw=True`) are skipped.
 
     What changed is measured against the database, by one SELECT before the save. Raises
@@ -85,6 +97,7 @@ class _Told:
         self.before = before
         self.created = created
         self.notifications: list[Notification] = []
+        self.alerts: list[Pending] = []
 
     def __call__(self) -> None:
         pass
@@ -140,18 +153,21 @@ class _Watch:
             return
         told = self._told(instance, using)
         if told is not None:
-            _unsay(told.notifications)
+            _unsay(told)
             told.before = before | told.before  # what it was before the transaction
         else:
             told = _Told(before, created)
             self._store(told, instance, using)
-        notices: list[Notice] = []
+        said: list[Said] = []
         changed = {} if told.created else self._changed(instance, told.before)
         if self._concerns(told.created, changed):
-            said = self.rule(instance, changed)
-            notices = [said] if isinstance(said, Notice) else list(said or ())
+            answer = self.rule(instance, changed)
+            said = [answer] if isinstance(answer, Said) else list(answer or ())
+        told.alerts = tell([one for one in said if not isinstance(one, Notice)])
         told.notifications = []
-        for notice in notices:
+        for notice in said:
+            if not isinstance(notice, Notice):
+                continue
             recipients = resolve(notice.recipients())
             if recipients.stream is None and not recipients.person_ids:
                 continue
@@ -214,9 +230,11 @@ def _is_all(using: str) -> bool:
     return not around or getattr(around[-1], "_from_testcase", False)
 
 
-def _unsay(notifications: list[Notification]) -> None:
+def _unsay(told: _Told) -> None:
     """Delete what was sent earlier in this transaction. Nobody has seen it."""
-    for notification in notifications:
+    if told.alerts:
+        Pending.objects.filter(pk__in=[row.pk for row in told.alerts]).delete()
+    for notification in told.notifications:
         people = notification.receipts.values_list("person_id", flat=True)
         streams = [notification.audience, *map(user_stream, people)]
         Pending.objects.filter(stream__in=streams, notification=notification).delete()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import feeds, views
+from . import feeds, views, webhook
 
 app_name = "notifications"
 
@@ -15,4 +15,5 @@ urlpatterns = [
     path("events/", feeds.events, name="events"),
     path("poll/", feeds.poll, name="poll"),
     path("act/", views.act, name="act"),
+    path("alerts/webhook/", webhook.alertmanager, name="alertmanager"),
 ]

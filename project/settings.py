@@ -146,7 +146,24 @@ else:
         }
     }
 
-NOTIFICATIONS = {"METRICS_TOKEN": env.str("METRICS_TOKEN", default="")}
+NOTIFICATIONS = {
+    "METRICS_TOKEN": env.str("METRICS_TOKEN", default=""),
+    "ALERTMANAGER_TOKEN": env.str("ALERTMANAGER_TOKEN", default=""),
+}
+
+# Unhandled errors, and what the site itself logs as one, are alerts for the operators.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {
+        "console": {"class": "logging.StreamHandler"},
+        "alerts": {"class": "notifications.logging.AlertHandler"},
+    },
+    "loggers": {
+        "django.request": {"handlers": ["alerts"]},
+        "project": {"handlers": ["console", "alerts"]},
+    },
+}
 
 # A client of ours sends small frames only. These two are read by runserver; a production
 # server is told on its command line (docs/running.md).

@@ -14,6 +14,7 @@ other processes; the test reaches them by HTTP, by socket, by browser, and by de
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,13 @@ def pytest_unconfigure() -> None:
     for ending in ("-shm", "-wal"):
         if name:
             Path(f"{name}{ending}").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_writes_into_the_tests_database() -> None:
+    """What a test logs is no alert, but for those that are about it."""
+    for name in ("django.request", "project"):
+        logging.getLogger(name).handlers.clear()
 
 
 @pytest.fixture(scope="session")

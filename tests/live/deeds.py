@@ -191,6 +191,53 @@ def act(username: str, action: str, ids: list[int] | None = None) -> int:
     return int(inbox_of(person(username)).act(action, ids))
 
 
+# Alerts
+
+
+def make_operator(username: str) -> None:
+    from django.contrib.auth.models import Permission
+
+    powers = Permission.objects.filter(codename__in=("view_alert", "change_alert"))
+    person(username).user_permissions.add(*powers)
+
+
+def raise_alert(key: str, title: str, times: int = 1, **what: Any) -> None:
+    """alert() in autocommit, again and again."""
+    from notifications import alert
+
+    for _ in range(times):
+        alert(key, title, **what)
+
+
+def resolve_alert(key: str) -> None:
+    from notifications import resolve
+
+    resolve(key)
+
+
+def log_errors(name: str, times: int) -> None:
+    """Errors of one place."""
+    import logging
+
+    logger = logging.getLogger(name)
+    for number in range(times):
+        logger.error("failed for the %s. time", number)
+
+
+def alert_of(key: str) -> dict[str, Any] | None:
+    """What is stored of it by now; None if nobody has counted it yet."""
+    from notifications.models import Alert
+
+    found = Alert.objects.filter(key=key).first()
+    return found and found.as_json()
+
+
+def events_of(key: str) -> list[list[str]]:
+    from notifications.models import AlertEvent
+
+    return [[event.kind, event.by] for event in AlertEvent.objects.filter(alert__key=key)]
+
+
 class Regret(Exception):
     """What makes a caller roll back."""
 

@@ -24,6 +24,7 @@ PROTOCOL = "notifications.v1"
 OPS = {
     *("created", "updated", "recalled"),
     *("seen", "read", "unread", "read_all", "archived", "unarchived"),
+    "alert",
 }
 Frame = dict[str, Any]
 Cursor = dict[str, Any]
@@ -75,6 +76,7 @@ class Client:
         self.applied: list[tuple[str, int, str]] = []  # stream, seq, op
         self.rows: dict[int, Frame] = {}  # notification id -> notification
         self.state: dict[int, set[str]] = {}  # notification id -> seen, read, archived
+        self.alerts: dict[int, Frame] = {}  # alert id -> its state
         self.arrived: list[str] = []  # titles of what was created, in order
         self.twice: list[Frame] = []  # frames that were dropped because they were not newer
         self.gaps: list[Frame] = []  # frames that did not fit
@@ -295,6 +297,9 @@ class Client:
                     for number in ("unseen", "unread"):
                         self.counts[number] = min(100, self.counts.get(number, 0) + 1)
             self.rows[notification["id"]] = notification
+            return
+        if op == "alert":
+            self.alerts[item["alert"]["id"]] = item["alert"]
             return
         if op == "read_all":
             self._note(list(self.rows), "read", "seen")  # a test that needs `upto` looks at it
