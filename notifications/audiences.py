@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from typing import Any
 
 from django.contrib.auth import (
@@ -187,6 +188,45 @@ class Users(Audience):
 
     def __str__(self) -> str:
         return "chosen users"
+
+
+class Usernames(Audience):
+    """People by what they log in with, read from lines as they are needed, however many.
+
+    A name that nobody has is left out, and kept in `unknown` with the number of its line.
+    """
+
+    KEPT = 1_000
+    """Unknown names that are kept; more are only counted."""
+
+    def __init__(self, lines: Callable[[], Iterable[str]], source: str) -> None:
+        self._lines, self.source = lines, source
+        self.unknown: list[tuple[int, str]] = []
+        self.unknown_count = 0
+
+    def people(self) -> models.QuerySet[Any]:
+        raise UnknownRecipient(f"{self} (in a combination)")
+
+    def pages(self) -> Iterator[list[Any]]:
+        self.unknown, self.unknown_count = [], 0
+        names = ((number, line.strip()) for number, line in enumerate(self._lines(), 1))
+        named = (one for one in names if one[1])
+        while page := list(islice(named, PAGE)):
+            if keys := self._known(page):
+                yield keys
+
+    def _known(self, named: list[tuple[int, str]]) -> list[Any]:
+        field = get_user_model().USERNAME_FIELD
+        names = {name for _number, name in named if "\x00" not in name}
+        found = _users().filter(**{f"{field}__in": names})
+        known = dict(found.values_list(field, "pk"))
+        unknown = [one for one in named if one[1] not in known]
+        self.unknown_count += len(unknown)
+        self.unknown += unknown[: self.KEPT - len(self.unknown)]
+        return list(dict.fromkeys(known[name] for _number, name in named if name in known))
+
+    def __str__(self) -> str:
+        return f"users from {self.source}"
 
 
 class _Combined(Audience):

@@ -75,7 +75,7 @@ def notify(
         expires=expires,
         at=at,
     )
-    return _store(notification, resolve(to), key, None, to, at)[0]
+    return deliver(notification, to, key, at)[0]
 
 
 def draft(
@@ -103,6 +103,13 @@ def draft(
         data=_data(data),
         **_times(at, expires),
     )
+
+
+def deliver(
+    notification: Notification, to: Any, key: str | None = None, at: datetime | None = None
+) -> tuple[Notification, bool]:
+    """Send a draft; the stored notification, and whether it is new."""
+    return _store(notification, resolve(to), key, None, to, at)
 
 
 def broadcast(

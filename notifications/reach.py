@@ -26,6 +26,14 @@ def online(audience: Audience) -> int:
     return connected.values("person").distinct().count()
 
 
+def online_of(notification: Notification) -> int:
+    """About how many of those who have it by name are connected now."""
+    using = log_database()
+    holders = Receipt.objects.using(using).filter(notification=notification).values("person")
+    connected = Connection.objects.using(using).fresh().filter(person__in=holders)
+    return connected.values("person").distinct().count()
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of one notification, in people."""

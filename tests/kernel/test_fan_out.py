@@ -59,7 +59,7 @@ def test_a_long_list_is_written_down_and_told_in_parts(crowd, jz, titles):
     sent = notify(crowd, "News")
     assert told() == Counter()
     assert fan_out.left(sent) == CROWD
-    assert fan_out.step() == fan_out.Step(sent.pk, 8)
+    assert fan_out.step() == fan_out.Step(sent.pk, 8, 8)
     assert sum(told().values()) == 8
     assert fan_out.left(sent) == CROWD - 8
     tell_all()

@@ -44,6 +44,49 @@ def move_in() -> dict[str, int]:
     return ids
 
 
+def fans(number: int) -> None:
+    """Many people who never come: fan0, fan1, ..."""
+    from django.contrib.auth import get_user_model
+
+    model = get_user_model()
+    model.objects.bulk_create(
+        (model(username=f"fan{n}", password="!") for n in range(number)), batch_size=1_000
+    )
+
+
+def told(title: str) -> dict[str, int]:
+    """How often each person was told this: rows in the inbox, and news in the stream."""
+    from collections import Counter
+
+    from notifications.models import Entry, Pending, Receipt
+
+    rows = Receipt.objects.filter(notification__title=title)
+    receipts = Counter(map(str, rows.values_list("person_id", flat=True)))
+    news: Counter[str] = Counter()
+    for model in (Pending, Entry):
+        created = model.objects.filter(op="created", notification__title=title)
+        news.update(name.partition(".")[2] for name in created.values_list("stream", flat=True))
+    assert receipts == news, "somebody has a row and no news of it, or news and no row"
+    return dict(receipts)
+
+
+def recalled(id: int) -> int:
+    """How many people were told that it was withdrawn."""
+    from notifications.models import Entry, Pending
+
+    return sum(
+        model.objects.filter(op="recalled", notification=id).values("stream").distinct().count()
+        for model in (Pending, Entry)
+    )
+
+
+def lists() -> int:
+    """Lists that are still to be told, and drafts."""
+    from notifications.models import FanOut, Part
+
+    return int(FanOut.objects.count() + Part.objects.count())
+
+
 @functools.cache
 def hashed_password() -> str:
     from django.contrib.auth.hashers import make_password

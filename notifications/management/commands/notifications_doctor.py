@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from notifications.doctor import about, examine
-from notifications.management.terminal import REFUSED, Error, plural
+from notifications.management.terminal import REFUSED, Error, TerminalCommand, plural
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Try everything that a bell needs, and say what is wrong and what to do about it. Ends "
         "with 1 if something is. Run it with the settings and on the machine of the servers."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from notifications.conf import conf
-from notifications.management.terminal import Error, confirm, plural
+from notifications.management.terminal import Error, TerminalCommand, confirm, plural
 from notifications.models import Process
 from notifications.stream.read import new_epoch
 
@@ -18,7 +18,7 @@ more, to other news, which they would take for old. Under a new epoch no cursor 
 continued. Nothing is deleted, and nobody is logged out."""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Give the log a new epoch. To be run after the database was restored from a backup, "
         "before the servers start: every client then loads its inbox anew."

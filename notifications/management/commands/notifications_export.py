@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from notifications.audiences import Users
 from notifications.errors import UnknownUser
 from notifications.export import export
-from notifications.management.terminal import INTERRUPTED, REFUSED, Error, followed
+from notifications.management.terminal import INTERRUPTED, REFUSED, Error, TerminalCommand, followed
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Print everything that notifications store about a person, as one JSON object. What "
         "deleting the user erases is all of it but `mentioned_in`, which is in others' inboxes."

@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from notifications.conf import conf
@@ -15,6 +15,7 @@ from notifications.management.terminal import (
     BAD_ARGUMENTS,
     INTERRUPTED,
     Error,
+    TerminalCommand,
     followed,
     plural,
 )
@@ -30,7 +31,7 @@ from notifications.stream.prune import (
 )
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Prune the log: old entries, what waits for people long absent, and (if asked to) what "
         "has expired or was withdrawn. Inboxes stay as they are; a client that was away for "
