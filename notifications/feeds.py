@@ -33,6 +33,8 @@ from .wire import Close, Cursor
 
 QUEUE = 8
 """Frames that wait for a slow reader before its feed is merely behind."""
+FEED_BYTES = 512 * 1024
+"""After which an event stream ends: daphne takes what it is given, also if nobody reads it."""
 
 STATUS = {
     Close.ACCOUNT_DISABLED: 403,
@@ -65,6 +67,13 @@ class Feed(Socket):
         self.missed = 0
         self._heard = time.monotonic()
         self.write(text)
+
+    def taken(self) -> list[dict[str, Any]]:
+        """All that is in the queue. What waits to get into it does so, then."""
+        taken = []
+        while not self.queue.empty():
+            taken.append(self.queue.get_nowait())
+        return taken
 
 
 class Poll(Feed):
@@ -114,18 +123,19 @@ async def poll(request: HttpRequest) -> HttpResponse:
     try:
         await hub.attach(feed)
         mode = await hub.greet(feed, cursor)
-        messages = _taken(feed)
+        messages = feed.taken()
         # A welcome and no news. A client that only wants to know whether it gets through waits not.
         if mode == "resume" and len(messages) == 1 and request.GET.get("wait") != "0":
             async with asyncio.timeout(conf.poll_wait):
                 messages.append(await feed.queue.get())
-            messages += _taken(feed)
+            messages += feed.taken()
     except TimeoutError:
         pass
     except (DatabaseError, InterfaceError):
         return refusal(Close.SERVER_ERROR)
     finally:
         hub.detach(feed)
+        feed.taken()  # else what waits for room in the queue waits for ever
     for message in messages:
         if message["type"] == "websocket.close":
             return refusal(Close(message["code"]))
@@ -165,18 +175,23 @@ async def _events(feed: Feed, cursor: Cursor | None) -> AsyncIterator[str]:
         await hub.attach(feed)
         await hub.greet(feed, cursor)
         end = time.monotonic() + conf.feed_lifetime
+        room = FEED_BYTES
         for _ in range(conf.feed_frames):
             message = await asyncio.wait_for(feed.queue.get(), end - time.monotonic())
             if message["type"] == "websocket.close":
                 yield f"event: close\ndata: {message['code']}\n\n"
                 return
             yield f"id: {message['id']}\ndata: {message['text']}\n\n"
+            room -= len(message["text"].encode())
+            if room < 0:
+                return
     except TimeoutError:
         pass
     except (DatabaseError, InterfaceError):
         yield f"event: close\ndata: {int(Close.SERVER_ERROR)}\n\n"
     finally:
         hub.detach(feed)
+        feed.taken()  # else what waits for room in the queue waits for ever
 
 
 RETRY = 1_000
@@ -196,13 +211,6 @@ def _poll_now(request: HttpRequest) -> HttpResponse:
     greeting = greet(found, cursor, conf.read_limit, patience=LOCK_PATIENCE)
     items = write_runs(greeting.reading.runs, found.key, asked_language(request), render)
     return _frames([greeting.text, *(text for _run, text in items)])
-
-
-def _taken(feed: Feed) -> list[dict[str, Any]]:
-    taken = []
-    while not feed.queue.empty():
-        taken.append(feed.queue.get_nowait())
-    return taken
 
 
 def _frames(texts: Any) -> HttpResponse:

@@ -9,7 +9,10 @@ import json
 import random
 from typing import Any
 
-ACTIONS = ("seen", "read", "unread", "archive", "unarchive", "read_all", "ack_alert", "mute_alert")
+ACTIONS = (
+    *("seen", "read", "unread", "archive", "unarchive", "read_all", "explode"),
+    *("ack_alert", "resolve_alert", "mute_alert", "unmute_alert"),
+)
 WORDS = (
     "",
     " ",

@@ -6,9 +6,12 @@ still works.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket as sockets
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -406,3 +409,77 @@ def test_who_does_not_keep_up_or_has_too_many_tabs_meets_a_limit(new_site, redis
 
     wait_until(there_is_room, "a closed tab makes room for another")
     assert "Traceback" not in site.log(), site.log()[-6000:]
+
+
+# Who takes nothing: daphne buffers without a bound, and its `send` never waits
+
+
+def memory_of(site) -> float:
+    """MiB of the server's process."""
+    status = Path(f"/proc/{site.server.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def growth(site, before: float) -> float:
+    """How much the server has grown at most, until it grows no more."""
+    peak, grew, end = before, time.monotonic(), time.monotonic() + 30
+    while time.monotonic() < min(grew + 1.5, end):
+        if (now := memory_of(site)) > peak + 0.1:
+            peak, grew = now, time.monotonic()
+        time.sleep(0.05)
+    return peak - before
+
+
+@pytest.fixture
+def hoard(new_site):
+    """A site on daphne, where bo has 8 MB in the log."""
+    site = new_site("sqlite", ["daphne"], settings={"NOTIFICATIONS": {"FRAMES_BURST": 10_000}})
+    site.call(deeds.send, to="bo", title="First")
+    with site.client("bo") as bo:
+        welcome = bo.hello()
+    titles = [f"{n}" for n in range(800)]
+    site.call(deeds.send_many, to="bo", titles=titles, in_one=True, body="x" * 9_999)
+    return site, welcome["cursor"]
+
+
+def test_who_asks_again_and_again_and_acknowledges_what_they_never_read_costs_little(hoard):
+    site, cursor = hoard
+    with site.client("bo") as warm:
+        warm.hello(cursor)
+        warm.listen_until(lambda: len(warm.arrived) >= 800, "all", 30)
+    before = memory_of(site)
+    with site.client("bo", acks=False) as greedy:
+        greedy.send(HELLO | {"cursor": cursor})
+        for _ in range(300):  # 36 MB
+            greedy.send({"type": "ack"})
+            greedy.send({"type": "sync", "cursor": cursor})
+        assert growth(site, before) < 10
+    assert "Traceback" not in site.log(), site.log()[-6000:]
+
+
+def test_event_streams_that_are_never_read_cost_little(hoard):
+    site, cursor = hoard
+    at = "%3B".join([cursor["epoch"], *(f"{k}%3D{v}" for k, v in cursor.items() if k != "epoch")])
+    request = (
+        f"GET /notifications/events/?cursor={at} HTTP/1.1\r\n"
+        f"Host: 127.0.0.1:{site.server.port}\r\nCookie: {site.login('bo')}\r\n\r\n"
+    )
+
+    def open_one() -> sockets.socket:
+        line = sockets.socket()
+        line.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", site.server.port))
+        line.sendall(request.encode())
+        assert line.recv(15) == b"HTTP/1.1 200 OK"
+        return line
+
+    with contextlib.ExitStack() as lines:
+        lines.enter_context(open_one())
+        growth(site, memory_of(site))
+        before = memory_of(site)
+        for _ in range(10):
+            lines.enter_context(open_one())
+        assert (
+            growth(site, before) < 10
+        )  # 80 MB were asked for; much of it is in the kernel's buffers

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import random
 import threading
@@ -51,7 +52,7 @@ from .read import (
     read_since,
     write_runs,
 )
-from .socket import GONE, Socket
+from .socket import GONE, TOO_MUCH, Socket
 from .timing import Timing
 from .together import Together
 
@@ -79,6 +80,7 @@ SLICE = 500
 """Sockets written to between two breaths of the event loop."""
 HELD = 16
 """Frames pushed while a socket is read for that are kept for it, at most."""
+HISTORY_PAUSE = 0.1
 SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
@@ -147,6 +149,10 @@ class Hub:
         self._count_now = asyncio.Event()
         self._heard = 0.0
         self._joined_at = 0.0
+        self._unsure: set[Socket] = set()
+        """Sockets whose session must be looked at again: what asked for it was not answered."""
+        self._looked = timezone.now()
+        """Up to when it is known what was due and what expired."""
         self._catching_up: dict[Socket, list[tuple[Run, str]]] = {}
         """Sockets that are being read further, each with what was pushed during its reading."""
         self._wheel = 0
@@ -390,6 +396,12 @@ class Hub:
         """
         if self.epoch is None:
             self.epoch = reading.epoch
+        if reading.epoch != self.epoch:
+            # One of us has not heard yet that the database has another history: look, and
+            # begin anew.
+            self._sweep_now.set()
+            self._spawn(self._begin_anew(socket, after=HISTORY_PAUSE))
+            return
         turn = socket.turn
         if reading.runs:
             texts = await self.run(
@@ -424,6 +436,10 @@ class Hub:
                 self._mark(name)  # a bell may have come while nobody was live
             reached = reached and socket.sent[name] >= local.pushed
         socket.live = True
+        if socket.owed_counts:
+            socket.owed_counts = False
+            self._to_count.add(socket.person_id)
+            self._count_now.set()
         socket.behind = not reached
         if socket.behind:
             self._catch_up(socket)
@@ -435,7 +451,7 @@ class Hub:
             self._catch_up(socket)
 
     def _wants_more(self, socket: Socket) -> bool:
-        return socket.behind and socket.live and socket.window_open
+        return socket.behind and socket.live and socket.has_room
 
     def _catch_up(self, socket: Socket) -> None:
         if self._wants_more(socket) and socket not in self._catching_up:
@@ -449,6 +465,10 @@ class Hub:
         """
         try:
             while self._wants_more(socket):
+                if not socket.writable:
+                    with contextlib.suppress(OSError):  # gone, and `live` no more
+                        await socket.drained()
+                    continue
                 self.stats["catch_ups"] += 1
                 turn = socket.turn
                 upto = self._pushed(socket)
@@ -457,12 +477,10 @@ class Hub:
                     read_since, socket.subscription, socket.cursor(), conf.read_limit, upto
                 )
                 if socket.turn != turn:
-                    return
+                    continue  # it began anew meanwhile, and may be behind again
                 if reading.why is not None:
                     self._reset(socket, reading)
                 await self._write_reading(socket, reading, upto)
-                if not socket.writable:
-                    await socket.drained()
         finally:
             self._catching_up.pop(socket, None)
 
@@ -602,12 +620,22 @@ class Hub:
                 logger.warning("stream=%s does not go on; its sockets start again", name)
                 local.pushed = None
                 for socket in local.all():
-                    self._spawn(self._begin_anew(socket))
+                    self._spawn(self._begin_anew(socket, recheck=True))
 
-    async def _begin_anew(self, socket: Socket) -> None:
-        await self._recheck([socket])
-        if socket in self.sockets and socket.closed is None:
-            await self.sync(socket, socket.cursor())
+    async def _begin_anew(self, socket: Socket, *, recheck: bool = False, after: float = 0) -> None:
+        """Go on from what the socket holds, or say why not.
+
+        One for which this fails would get nothing from then on: it is closed, and comes back.
+        """
+        try:
+            await asyncio.sleep(after)
+            if recheck:
+                await self._recheck([socket])
+            if socket in self.sockets and socket.closed is None:
+                await self.sync(socket, socket.cursor())
+        except Exception:
+            self.close(socket, Close.SERVER_ERROR)
+            raise
 
     def _restart(self, epoch: int) -> None:
         """The database has another history: nothing that was pushed counts any more."""
@@ -616,7 +644,8 @@ class Hub:
         for local in self.streams.values():
             local.pushed = None
         for socket in list(self.sockets):
-            self._spawn(self.sync(socket, socket.cursor()))
+            if socket.sent:  # welcomed; who is not yet, is told in its welcome
+                self._spawn(self._begin_anew(socket))
 
     # --- Who may stay ---
 
@@ -637,12 +666,19 @@ class Hub:
         """Look again at who is there: close those who may not stay, re-scope those who moved."""
         sockets = list(sockets)
         keys = {socket.session_key for socket in sockets}
-        answers = await self.run(self.above.authenticate, keys)
+        began = time.monotonic()
+        try:
+            answers = await self.run(self.above.authenticate, keys)
+        except Exception:
+            self._unsure.update(sockets)
+            raise
         for socket in sockets:
-            socket.checked = time.monotonic()
-            found = answers[socket.session_key]
             if socket not in self.sockets or socket.closed is not None:
                 continue
+            if socket.checked > began:
+                continue  # somebody who asked later was answered before us
+            socket.checked = began
+            found = answers[socket.session_key]
             if isinstance(found, Close):
                 # A session that is gone may be another one by now (a login makes a new key):
                 # the client comes back with the cookie of today, and is told then.
@@ -662,12 +698,16 @@ class Hub:
         socket.live = False
         socket.turn = turn = socket.turn + 1
         socket.subscription = subscription
-        await self.attach(socket)
-        reading = await self.run(read_since, subscription, None, conf.read_limit)
-        if socket.turn != turn:
-            return
-        self._reset(socket, replace(reading, why="audience"))
-        await self._write_reading(socket, reading)
+        try:
+            await self.attach(socket)
+            reading = await self.run(read_since, subscription, None, conf.read_limit)
+            if socket.turn != turn:
+                return
+            self._reset(socket, replace(reading, why="audience"))
+            await self._write_reading(socket, reading)
+        except Exception:  # it would get nothing from now on
+            self.close(socket, Close.SERVER_ERROR)
+            raise
 
     # --- Counts ---
 
@@ -690,14 +730,29 @@ class Hub:
             for person_id in people
             if person_id in self.people
         ]
-        for start in range(0, len(subscriptions), SWEEP_CHUNK):
-            counts = await self.run(read_counts, subscriptions[start : start + SWEEP_CHUNK])
-            for person_id, found in counts.items():
-                text = wire.counts_frame(found)
-                for socket in list(self.people.get(person_id, ())):
-                    if socket.live and socket.writable:
-                        socket.write(text)
+        try:
+            for start in range(0, len(subscriptions), SWEEP_CHUNK):
+                counts = await self.run(read_counts, subscriptions[start : start + SWEEP_CHUNK])
+                for person_id, found in counts.items():
+                    people.discard(person_id)
+                    text = wire.counts_frame(found)
+                    for socket in list(self.people.get(person_id, ())):
+                        self._tell_counts(socket, text)
+        except BaseException:
+            self._to_count |= people
+            self._count_now.set()
+            raise
         await asyncio.sleep(RECOUNT_PAUSE)
+
+    def _tell_counts(self, socket: Socket, text: str) -> None:
+        """Who cannot be told now is told as soon as they can: nothing else would mend the badge."""
+        if socket.live and socket.writable:
+            socket.write(text)
+        elif socket.live:
+            self._to_count.add(socket.person_id)
+            self._count_now.set()
+        else:
+            socket.owed_counts = bool(socket.sent)  # not welcomed yet: they come with that
 
     # --- The sweep ---
 
@@ -732,9 +787,10 @@ class Hub:
 
     async def _sweep_due(self) -> None:
         """Deliver what was scheduled, and count again what has expired."""
-        since = timezone.now()
         await asyncio.sleep(DUE_SWEEP)
-        grown, expired = await self.run(_look_at_the_clock, since, timezone.now())
+        now = timezone.now()
+        grown, expired = await self.run(_look_at_the_clock, self._looked, now)
+        self._looked = now
         bell.ring(grown | await self.run(self.above.look_at_the_clock))
         self._recount(expired)
 
@@ -873,6 +929,8 @@ class Hub:
                 self.close(socket, Close.HEARTBEAT_LOST)
             elif now > socket.expires:
                 self.close(socket, Close.LIFETIME_OVER)
+            elif socket.unsent > TOO_MUCH:
+                self.close(socket, Close.TOO_SLOW)
             elif socket.live and socket.writable:
                 pushed = self._pushed(socket)
                 late = any(socket.sent[name] < seq for name, seq in pushed.items())
@@ -903,8 +961,10 @@ class Hub:
         keys = list({socket.session_key for socket in self.sockets})
         for start in range(0, len(keys), SWEEP_CHUNK):
             ended = await self.run(self.above.ended, keys[start : start + SWEEP_CHUNK])
-            if ended:
-                await self._recheck([s for s in self.sockets if s.session_key in ended])
+            self._unsure.update(s for s in self.sockets if s.session_key in ended)
+        unsure, self._unsure = self._unsure, set()
+        if unsure:
+            await self._recheck(unsure)
 
     async def drain(self, seconds: float) -> None:
         """Ask every client to come back elsewhere, and close those that have not, one by one.

@@ -16,7 +16,10 @@ GONE = 1006
 """The code of a line that was lost."""
 
 WINDOW_BYTES = 256 * 1024
-"""What may be written to a socket and unacknowledged: daphne buffers it all, without a bound."""
+"""What may be written to a socket and unacknowledged, and what daphne may hold of it unsent: its
+`send` never waits."""
+TOO_MUCH = 2 * WINDOW_BYTES
+"""Unsent bytes, answers and heartbeats included, with which a socket is closed."""
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -33,6 +36,7 @@ class Socket:
         "_allowance",
         "_finishing",
         "_heard",
+        "_protocol",
         "_send",
         "_unacked",
         "behind",
@@ -43,6 +47,7 @@ class Socket:
         "language",
         "live",
         "missed",
+        "owed_counts",
         "sent",
         "session_key",
         "since",
@@ -70,10 +75,13 @@ class Socket:
         self.tabs = 1
         """Windows that share it, as their leader says."""
         self._send = send
+        self._protocol = _daphnes_protocol(send)
         self.sent: dict[str, int] = {}
         self.epoch = 0
         self.live = False
         self.behind = False
+        self.owed_counts = False
+        """Counts changed while it could not be told."""
         self.turn = 0
         """Counted up by every `sync`: what was being read for an earlier one is void."""
         self.window = conf.window
@@ -104,10 +112,27 @@ class Socket:
         return self._finishing is None and self.closed is None
 
     @property
-    def window_open(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether its window has room, or is still waiting for the server to take what was
+        written."""
         if sum(self._unacked) >= self.window_bytes:
             return False
-        return self.unacked < self.window and self.writable
+        return self.unacked < self.window and self.unsent < WINDOW_BYTES
+
+    @property
+    def window_open(self) -> bool:
+        return self.has_room and self.writable
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that daphne holds for a client that does not read. 0 where `send` waits for it."""
+        if self._protocol is None:
+            return 0
+        line = self._protocol.transport
+        try:
+            return len(line.dataBuffer) - line.offset + line._tempDataLen
+        except AttributeError:  # closed, or wrapped in TLS
+            return 0
 
     @property
     def unacked(self) -> int:
@@ -207,6 +232,12 @@ class Socket:
         self._heard = now
         self._allowance = min(conf.frames_burst, self._allowance + earned) - 1
         return self._allowance >= 0
+
+
+def _daphnes_protocol(send: Send) -> Any:
+    """What daphne's `send` is bound to; None for every other server."""
+    protocol = next(iter(getattr(send, "args", ())), None)
+    return protocol if hasattr(protocol, "transport") else None
 
 
 class _Started:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from notifications import Everyone, broadcast, inbox_of, notify
 from notifications.audiences import ended_sessions
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
-from notifications.stream.read import greet_all
+from notifications.stream.read import greet_all, new_epoch
 from notifications.stream.socket import Socket
 from notifications.wire import Close
 
@@ -220,3 +222,206 @@ def test_one_stream_that_cannot_be_numbered_does_not_stop_the_others(
 
     in_hub(scenario)
     assert "cannot be numbered" in caplog.text
+
+
+# --- In trouble ------------------------------------------------------------------------------
+
+
+def failing(times, work, error=OperationalError):
+    """`work`, which the database refuses so many times first."""
+    left = [times]
+
+    def refused(*args):
+        if left[0]:
+            left[0] -= 1
+            raise error("the database is away")
+        return work(*args)
+
+    return refused
+
+
+def counts_of(line):
+    return [frame["unread"] for frame in line.frames if frame["type"] == "counts"]
+
+
+def test_counts_that_the_database_refused_are_told_when_it_is_back(ana, in_hub, monkeypatch):
+    first = notify(ana, "First")
+
+    async def scenario(hub):
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        monkeypatch.setattr(hubs, "read_counts", failing(1, hubs.read_counts))
+        await do(first.recall)
+        await until(lambda: counts_of(line))
+        assert counts_of(line) == [0]
+
+    in_hub(scenario)
+
+
+def test_who_could_not_be_told_the_counts_is_told_when_they_can(ana, in_hub):
+    first = notify(ana, "First")
+
+    async def scenario(hub):
+        one, line = await connected(hub, ana)
+        other, silence = await connected(hub, ana)
+        for socket in (one, other):
+            await hub.greet(socket, None)
+        other.live = False  # it syncs, and the database takes its time
+        await do(first.recall)
+        await until(lambda: counts_of(line))
+        assert counts_of(silence) == []
+        await hub.sync(other, other.cursor())
+        await until(lambda: counts_of(silence))
+        assert counts_of(silence) == [0]
+
+    in_hub(scenario)
+
+
+def test_a_look_at_a_session_that_the_database_refused_is_repeated(ana, in_hub):
+    async def scenario(hub):
+        socket, _line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        refused = failing(1, hub.above.authenticate)
+        hub.above = replace(hub.above, authenticate=refused, ended=lambda keys: set())
+        hub._spawn(hub._recheck([socket]))
+        await until(lambda: socket.closed is not None)
+        assert socket.closed == Close.SESSION_CHANGED
+
+    in_hub(scenario)
+
+
+def test_an_answer_about_a_session_that_was_overtaken_by_a_newer_one_is_void(ana, in_hub):
+    async def scenario(hub):
+        socket, _line = await connected(hub, ana)
+        await hub.greet(socket, None)
+
+        def slow(keys):
+            socket.checked = time.monotonic() + 1  # another look began after ours, and is done
+            return dict.fromkeys(keys, Close.LOGIN_REQUIRED)
+
+        hub.above = replace(hub.above, authenticate=slow)
+        await hub._recheck([socket])
+        assert socket.closed is None
+
+    in_hub(scenario)
+
+
+def test_a_socket_that_cannot_begin_anew_is_closed_and_comes_back(ana, in_hub, monkeypatch):
+    async def scenario(hub):
+        socket, _line = await connected(hub, ana)
+        early, _ = await connected(hub, ana)  # has not said hello
+        await hub.greet(socket, None)
+        monkeypatch.setattr(hubs, "read_since", failing(1, hubs.read_since))
+        await do(new_epoch)
+        await do(notify, ana, "Hello")
+        await until(lambda: socket.closed is not None)
+        assert socket.closed == Close.SERVER_ERROR
+        assert early.closed is None
+
+    in_hub(scenario)
+
+
+def test_a_new_history_that_begins_while_a_socket_is_greeted_is_not_mixed_with_the_old_one(
+    ana, in_hub
+):
+    for n in range(3):
+        notify(ana, f"Old {n}")
+
+    async def scenario(hub):
+        first, _ = await connected(hub, ana)
+        await hub.greet(first, None)
+        waiting, silence = await connected(hub, ana)
+        await do(new_epoch)
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)  # the hub knows of the old one only
+        hub._sweep_now.set()
+        await until(lambda: hub.epoch == socket.epoch == first.epoch)
+        await do(notify, ana, "New")
+        await until(lambda: line.titles() == ["New"])
+        await until(lambda: first.live and socket.live)
+        assert not first.behind
+        assert silence.frames == []  # nothing comes before a welcome
+        assert waiting.closed is None
+
+    in_hub(scenario)
+
+
+def test_a_socket_whose_server_made_it_wait_goes_on_as_soon_as_that_has_taken_all(ana, in_hub):
+    class SlowLine(Line):
+        def __init__(self):
+            super().__init__()
+            self.room = asyncio.Event()
+            self.room.set()
+
+        async def send(self, message):
+            await self.room.wait()
+            await super().send(message)
+
+    async def scenario(hub):
+        line = SlowLine()
+        inbox = await do(inbox_of, ana)
+        socket = Socket(inbox.subscription, line.send, "no session")
+        assert hub.admit(socket) is None
+        await hub.attach(socket)
+        await hub.greet(socket, None)
+        line.room.clear()
+        for n in range(3):
+            await do(notify, ana, f"{n}")
+            await until(lambda n=n: hub.streams[inbox.subscription.own].pushed == n + 1)
+        assert socket.behind
+        line.room.set()
+        await until(lambda: line.titles() == ["0", "1", "2"])
+
+    in_hub(scenario)
+
+
+def test_a_socket_that_syncs_while_it_is_read_further_is_read_to_the_end(
+    ana, in_hub, monkeypatch, settings
+):
+    settings.NOTIFICATIONS |= {"READ_LIMIT": 2}
+
+    async def scenario(hub):
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        for n in range(10):
+            await do(notify, ana, f"{n}")
+            await until(lambda n=n: hub.streams[socket.subscription.own].pushed == n + 1)
+        run, interrupted = hub.run, []
+
+        async def run_and_be_interrupted(work, *args, **threads):
+            answer = await run(work, *args, **threads)
+            if work is hubs.read_since and not interrupted:
+                interrupted.append(True)
+                await hub.sync(socket, socket.cursor())
+            return answer
+
+        monkeypatch.setattr(hub, "run", run_and_be_interrupted)
+        assert socket.behind
+        hub.acked(socket, socket.cursor())
+        await until(lambda: line.titles() == [f"{n}" for n in range(10)])
+        assert interrupted
+
+    in_hub(scenario)
+
+
+def test_no_moment_is_left_out_between_two_looks_at_the_clock(ana, in_hub, monkeypatch):
+    looked = []
+
+    def look(since, now):
+        looked.append((since, now))
+        if len(looked) == 2:
+            raise OperationalError("the database is away")
+        return set(), set()
+
+    monkeypatch.setattr(hubs, "_look_at_the_clock", look)
+    monkeypatch.setattr(hubs, "DUE_SWEEP", 0.01)
+
+    async def scenario(hub):
+        began = hub._looked
+        await until(lambda: len(looked) >= 5)
+        answered = looked[:1] + looked[2:]
+        assert [since for since, _now in answered] == [began, *(now for _since, now in answered)][
+            :-1
+        ]
+
+    in_hub(scenario)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from notifications.conf import conf
+from notifications.feeds import QUEUE, Feed
 from notifications.stream.read import Subscription
 from notifications.stream.socket import Socket
 from notifications.wire import HEARTBEAT, Close
@@ -143,3 +144,19 @@ async def test_the_window_closes_by_bytes_too_and_the_client_is_asked_to_acknowl
     assert line.taken[-1] == HEARTBEAT  # three frames are no half window: it would not ack itself
     socket.ack(None)
     assert (socket.window_open, socket.unacked) == (True, 0)
+
+
+def test_frames_that_nobody_will_take_leave_no_task():
+    async def scenario():
+        feed = Feed(Subscription(41, {"everyone": 0}), "s")
+        before = len(asyncio.all_tasks())
+        for number in range(QUEUE + 3):
+            feed.write(f"{number}")
+        assert not feed.writable
+        assert len(asyncio.all_tasks()) > before
+        feed.taken()
+        await feed.drained()
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == before
+
+    asyncio.run(scenario())

@@ -203,14 +203,14 @@ def send(to: str | list[str], title: str, **what: Any) -> int:
     return int(notify(people, title, **what).pk)
 
 
-def send_many(to: str, titles: list[str], in_one: bool = False) -> list[int]:
+def send_many(to: str, titles: list[str], in_one: bool = False, **what: Any) -> list[int]:
     """One after another, each committed for itself or all together."""
     import contextlib
 
     from django.db import transaction
 
     with transaction.atomic() if in_one else contextlib.nullcontext():
-        return [send(to, title) for title in titles]
+        return [send(to, title, **what) for title in titles]
 
 
 def announce(title: str, to: str = "everyone", **what: Any) -> int:
