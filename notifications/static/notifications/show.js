@@ -17,7 +17,7 @@ export class Panel {
     this.item = [...document.querySelectorAll("template[data-nb=item]")].at(-1).content.firstElementChild;
     popup.onkeydown = (event) => this.#key(event);
     popup.onclick = (event) => this.#click(event);
-    popup.onauxclick = (event) => event.button === 1 && this.#click(event);
+    popup.onauxclick = (event) => void (event.button === 1 && this.#click(event));
     rows.options(popup, bell);
   }
 
@@ -135,7 +135,7 @@ export class Panel {
   }
 
   #leave(item) {
-    const beside = item.nextSibling ?? item.previousSibling;
+    const beside = item.nextElementSibling ?? item.previousElementSibling;
     const focused = item.querySelector(":focus");
     item.remove();
     if (focused) (this.rows.same(focused, beside) ?? this.bell.popup.querySelector("h2")).focus();
@@ -214,8 +214,9 @@ export class News {
     this.region = document.querySelector(".nb-toasts") ?? made;
     if (!this.region.isConnected) document.body.append(this.region);
     this.region.onclick = (event) => this.#click(event);
-    this.region.onkeydown = ({ key, target }) =>
-      key === "Escape" && this.#remove(target.closest("article"));
+    this.region.onkeydown = ({ key, target }) => {
+      if (key === "Escape") this.#remove(target.closest("article"));
+    };
     this.region.addEventListener("focusin", ({ relatedTarget }) => {
       if (!this.region.contains(relatedTarget)) this.#from = relatedTarget;
     });
@@ -324,7 +325,7 @@ export class News {
 
   #drop(article) {
     if (this.#toasts.get(article).row.id === SUM) this.#many = 0;
-    const next = article.nextSibling ?? article.previousSibling;
+    const next = article.nextElementSibling ?? article.previousElementSibling;
     if (article.contains(document.activeElement))
       (next?.querySelector("button") ?? this.#from)?.focus();
     this.#toasts.delete(article);
