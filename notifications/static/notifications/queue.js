@@ -84,11 +84,11 @@ export function queue(root, body, blank) {
   const pill = document.querySelector(".nb-fresh");
   const form = document.getElementById("changelist-form");
   const help = root.querySelector(".nb-help");
-  const lastly = (row) => Date.parse(row.last_seen);
-  let newest = 0; // of what was on the page at any time
   let fresh = []; // rows that wait behind the pill
-  for (const time of body.querySelectorAll("[data-time=last_seen]"))
-    newest = Math.max(newest, Date.parse(time.dateTime));
+  // What is older than the page came up from the next one, and is no news. Not to the second: of
+  // two that were told at the same time one may be committed later.
+  const times = [...body.querySelectorAll("[data-time=last_seen]")];
+  const since = Math.max(0, ...times.map(({ dateTime }) => Date.parse(dateTime))) - 60_000;
 
   const enter = () => {
     const rows = fresh.splice(0);
@@ -134,13 +134,10 @@ export function queue(root, body, blank) {
     if (line.paused) return;
     above(found.totals);
     const { shown } = table;
-    const known = [...found.rows, ...found.others].filter((row) => show(row, { shown }));
-    const held = new Map(fresh.map((row) => [row.id, row]));
-    // What is older than anything that was here came up from the next page, and is not news.
+    for (const row of [...found.rows, ...found.others]) show(row, { shown });
     fresh = found.rows.filter(
-      (row) => !shown.has(`${row.id}`) && (held.has(row.id) || lastly(row) > newest),
+      (row) => !shown.has(`${row.id}`) && Date.parse(row.last_seen) > since,
     );
-    newest = Math.max(newest, ...[...known, ...fresh].map(lastly));
     const reading = body.contains(document.activeElement) || body.matches(":hover");
     const top = body.parentElement.getBoundingClientRect().top >= 0;
     if (fresh.length && top && !reading) enter();

@@ -1,0 +1,393 @@
+"""The operators' pages in a real browser: two operators and an outsider, nothing reloaded.
+
+The `chromium` fixture fails a test whose windows had an error or a violated policy on their
+console.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import one_site
+from tests.live.gate import Gate
+from tests.live.process import wait_until
+
+BELL = "notification-bell"
+QUEUE = "/admin/notifications/alert/"
+SOON = 15_000  # ms, on a machine with a lot to do
+TRIES = 3
+FASTEST = 1_000  # ms, of several tries: the promise, on a machine that has better things to do
+
+pytestmark = pytest.mark.timeout(180)
+
+
+# --- Deeds -------------------------------------------------------------------------------
+
+
+def hire() -> None:
+    """dana and eli are operators; eve may enter the admin, and no alert is hers."""
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Permission
+
+    from notifications.models import Alert, Mute
+
+    Alert.objects.all().delete()
+    Mute.objects.all().delete()
+    users = get_user_model().objects
+    for name in ("eli", "eve"):
+        user, _new = users.update_or_create(username=name, defaults={"is_staff": True})
+        operator = Permission.objects.filter(codename__in=["view_alert", "change_alert"])
+        user.user_permissions.set(operator if name == "eli" else [])
+
+
+def fire(key: str, title: str = "", **more: object) -> None:
+    from notifications import alert
+
+    alert(key, title or f"Trouble with {key}", **more)
+
+
+def clear(key: str) -> None:
+    from notifications import resolve
+
+    resolve(key)
+
+
+def state_of(key: str) -> tuple[str, str]:
+    from notifications.models import Alert
+
+    one = Alert.objects.get(key=key)
+    return one.state, one.by
+
+
+@pytest.fixture(autouse=True)
+def operators(site) -> None:
+    site.call(hire)
+
+
+def live(page: Page, path: str = QUEUE) -> Page:
+    """An operator's page that is up to date; a reload would lose the mark."""
+    expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
+    if path == QUEUE:
+        expect(page.locator(".nb-live-state")).to_have_text("Live", timeout=SOON)
+    page.evaluate(
+        """window.stayed = true; window.heard = 0;
+        document.addEventListener("notify:alert", () => window.heard++);"""
+    )
+    return page
+
+
+def row(page: Page, key: str):
+    return page.locator("#result_list tbody tr").filter(has_text=f"Trouble with {key}")
+
+
+def button(page: Page, verb: str, key: str):
+    return page.get_by_role("button", name=f"{verb}: Trouble with {key}")
+
+
+def tile(page: Page, name: str):
+    return page.locator(f"[data-total={name}]")
+
+
+# --- Two operators and an outsider -------------------------------------------------------
+
+
+def test_what_one_operator_does_the_other_sees_at_once_and_nobody_else(site, chromium):
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    eli = live(chromium.window(site.other_server, "eli").tab(QUEUE))
+    index = live(chromium.window(site.server, "eli").tab("/admin/"), "/admin/")
+    outsiders = [
+        live(chromium.window(site.server, "eve").tab("/admin/"), "/admin/"),
+        live(chromium.window(site.other_server, "jz").tab("/"), "/"),
+    ]
+    took = []
+    for number in range(TRIES):
+        key = f"case-{number}"
+        site.call(fire, key=key, level="critical", source="tests")
+        for page in (dana, eli):
+            expect(row(page, key)).to_contain_text("Firing", timeout=SOON)
+        expect(index.locator(".nb-strip")).to_contain_text("nobody has taken: 1", timeout=SOON)
+        eli.evaluate(
+            """key => {
+              const row = [...document.querySelectorAll("#result_list tbody tr")]
+                .find((one) => one.textContent.includes(`Trouble with ${key}`));
+              const look = () => row.textContent.includes("Acknowledged by dana")
+                && (window.sawAt ??= Date.now());
+              window.sawAt = null;
+              new MutationObserver(look).observe(row, {childList: true, subtree: true,
+                characterData: true});
+            }""",
+            key,
+        )
+        clicked = button(dana, "Acknowledge", key).evaluate(
+            "button => (button.click(), Date.now())"
+        )
+        expect(row(eli, key)).to_contain_text("Acknowledged by dana", timeout=SOON)
+        took.append(eli.evaluate("window.sawAt") - clicked)
+        expect(row(dana, key)).to_contain_text("Acknowledged by dana")
+        expect(index.locator(".nb-strip")).to_be_hidden(timeout=SOON)
+    assert min(took) < FASTEST, took
+    expect(tile(eli, "acknowledged")).to_have_text(str(TRIES), timeout=SOON)
+    expect(tile(eli, "firing")).to_have_text("0")
+    for page in (dana, eli, index, *outsiders):
+        assert page.evaluate("window.stayed") is True, "the page was reloaded"
+    for page in outsiders:
+        assert page.evaluate("window.heard") == 0
+        assert page.locator(".nb-strip").count() == 0
+    assert dana.evaluate("window.heard") >= 2 * TRIES
+
+
+def test_of_two_who_click_at_once_one_wins_and_the_other_is_told_who(site, chromium):
+    site.call(fire, key="both")
+    pages = {
+        name: live(chromium.window(server, name).tab(QUEUE))
+        for name, server in (("dana", site.server), ("eli", site.other_server))
+    }
+    at = time.time() * 1000 + 1_000
+    for page in pages.values():
+        button(page, "Acknowledge", "both").evaluate(
+            "(button, at) => void setTimeout(() => button.click(), at - Date.now())", at
+        )
+    said = {}
+    for name, page in pages.items():
+        note = page.locator(".nb-said")
+        expect(note).to_be_visible(timeout=SOON)
+        said[name] = note.text_content()
+    _state, winner = site.call(state_of, key="both")
+    [loser] = set(pages) - {winner}
+    assert said[winner] == "Acknowledged: Trouble with both."
+    assert said[loser] == f"It is acknowledged already by {winner}."
+    for page in pages.values():
+        expect(row(page, "both")).to_contain_text(f"Acknowledged by {winner}", timeout=SOON)
+
+
+@one_site
+def test_a_line_that_was_dead_meanwhile_heals(site, chromium):
+    gate = Gate(site.server.port)
+    window = chromium.window(site.server, "eli", base_url=gate.url)
+    eli = live(window.tab(QUEUE))
+    with gate.dead():
+        site.call(fire, key="meanwhile")
+    expect(row(eli, "meanwhile")).to_contain_text("Firing", timeout=2 * SOON)
+    expect(eli.locator(".nb-live-state")).to_have_text("Live", timeout=2 * SOON)
+    assert eli.evaluate("window.stayed") is True
+    window.complaints.clear()  # of a browser whose line was cut
+    gate.close()
+
+
+# --- The page itself ---------------------------------------------------------------------
+
+
+@one_site
+def test_what_is_new_waits_while_somebody_reads_or_has_paused(site, chromium):
+    site.call(fire, key="first")
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    pill = dana.locator(".nb-fresh")
+    row(dana, "first").get_by_role("link").focus()
+    for key in ("second", "third"):
+        site.call(fire, key=key)
+    expect(pill).to_have_text("New alerts: 2", timeout=SOON)
+    assert row(dana, "second").count() == 0
+    pill.click()
+    expect(row(dana, "second")).to_have_count(1)
+    expect(pill).to_be_hidden()
+    assert "Trouble with third" in dana.evaluate("document.activeElement.textContent")
+
+    pause = dana.get_by_role("button", name="Pause live updates")
+    pause.click()
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    expect(dana.locator(".nb-live-state")).to_have_text("Paused")
+    heard = dana.evaluate("window.heard")
+    site.call(clear, key="first")
+    site.call(fire, key="fourth")
+    wait_until(lambda: dana.evaluate("window.heard") >= heard + 2, "both are told")
+    dana.wait_for_timeout(500)
+    expect(row(dana, "first")).to_contain_text("Firing")
+    assert row(dana, "fourth").count() == 0
+    pause.click()
+    expect(row(dana, "first")).to_contain_text("Resolved", timeout=SOON)
+    wait_until(lambda: row(dana, "fourth").count() or pill.is_visible(), "the fourth is told")
+    if pill.is_visible():  # where the page is scrolled down to the rows
+        pill.click()
+    expect(row(dana, "fourth")).to_have_count(1)
+
+
+@one_site
+def test_a_filtered_page_takes_in_what_matches_and_keeps_what_was_there(site, chromium):
+    site.call(fire, key="mine", source="node-3")
+    site.call(fire, key="too", source="node-3")
+    dana = live(chromium.window(site.server, "dana").tab(f"{QUEUE}?state=firing&source=node-3"))
+    site.call(fire, key="other", source="node-4")
+    site.call(fire, key="more", source="node-3")
+    expect(row(dana, "more")).to_have_count(1, timeout=SOON)
+    assert row(dana, "other").count() == 0
+    button(dana, "Resolve", "mine").click()
+    expect(row(dana, "mine")).to_contain_text("Resolved by dana", timeout=SOON)
+    site.call(clear, key="too")
+    expect(row(dana, "too")).to_contain_text("Resolved", timeout=SOON)
+
+
+@one_site
+def test_the_keyboard_is_enough(site, chromium):
+    for key in ("a", "b", "c"):
+        site.call(fire, key=f"key-{key}")
+    dana = live(chromium.window(site.server, "dana", reduced_motion="reduce").tab(QUEUE))
+    dana.keyboard.press("a")  # in no row: nothing
+    row(dana, "key-c").get_by_role("link").focus()
+    dana.keyboard.press("j")
+    dana.keyboard.press("a")
+    expect(row(dana, "key-b")).to_contain_text("Acknowledged by dana", timeout=SOON)
+    # The button is gone, and the focus is in the same row all the same.
+    wait_until(
+        lambda: dana.evaluate("document.activeElement.closest('tr')?.textContent ?? ''").count(
+            "Trouble with key-b"
+        ),
+        "the focus stays in its row",
+    )
+    dana.keyboard.press("End")
+    dana.keyboard.press("m")
+    expect(row(dana, "key-a")).to_contain_text("Muted by dana", timeout=SOON)
+    assert dana.evaluate(
+        "document.getAnimations().filter((one) => /^nb-/.test(one.animationName)).length === 0"
+    )
+    expect(row(dana, "key-c")).to_contain_text("Firing")
+
+
+@one_site
+def test_nothing_in_an_alert_runs(site, chromium):
+    hostile = "<img src=x onerror=window.ran=1>"
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    fields = {"body": hostile, "source": hostile, "labels": {"runbook": "javascript:window.ran=1"}}
+    site.call(fire, key=hostile, title=f"Trouble with {hostile}", level="critical", **fields)
+    expect(row(dana, hostile)).to_have_count(1, timeout=SOON)
+    row(dana, hostile).get_by_role("link").click()
+    page = live(dana, "")
+    page.get_by_label("Note").fill(hostile)
+    page.get_by_role("button", name="Add the note").click()
+    expect(page.locator(".nb-timeline")).to_contain_text(hostile, timeout=SOON)
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("window.ran ?? null") is None
+
+
+@one_site
+def test_the_page_of_one_alert_follows_it(site, chromium):
+    site.call(fire, key="one", labels={"host": "node-3"})
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    row(dana, "one").get_by_role("link").click()
+    page = live(dana, "")
+    eli = live(chromium.window(site.server, "eli").tab(QUEUE))
+    page.get_by_label("Note").fill("calling the bank")
+    page.get_by_role("button", name="Acknowledge: Trouble with one").click()
+    expect(page.locator(".nb-timeline")).to_contain_text("calling the bank", timeout=SOON)
+    expect(row(eli, "one")).to_contain_text("calling the bank", timeout=SOON)
+    button(eli, "Resolve", "one").click()
+    expect(page.locator("#nb-alert-row")).to_contain_text("Resolved by eli", timeout=SOON)
+    expect(page.locator(".nb-timeline tbody tr")).to_have_count(3, timeout=SOON)
+    assert page.evaluate("window.stayed") is True
+
+
+@one_site
+def test_the_strip_speaks_once_and_is_put_away_until_the_next(site, chromium):
+    dana = live(chromium.window(site.server, "dana").tab("/admin/"), "")
+    site.call(fire, key="loud", level="critical")
+    strip = dana.locator(".nb-strip")
+    expect(strip).to_be_visible(timeout=SOON)
+    expect(dana.locator(f"{BELL} [role=alert]")).to_have_text("Critical: Trouble with loud")
+    strip.get_by_role("button", name="Dismiss").click()
+    expect(strip).to_be_hidden(timeout=SOON)
+    dana.reload()
+    live(dana, "")
+    expect(strip).to_be_hidden()
+    site.call(fire, key="louder", level="critical")
+    expect(strip).to_contain_text("nobody has taken: 2", timeout=SOON)
+    strip.get_by_role("link", name="Open").click()
+    expect(dana.locator("#result_list tbody tr")).to_have_count(2)
+
+
+# --- The other pages ---------------------------------------------------------------------
+
+
+@one_site
+def test_who_is_connected_is_shown_and_can_be_disconnected(site, chromium):
+    ana = live(chromium.window(site.server, "ana").tab("/"), "")
+    dana = live(
+        chromium.window(site.server, "dana").tab("/admin/notifications/connection/?q=ana"), ""
+    )
+    found = dana.locator("#result_list tbody tr").filter(has_text=re.compile(r"^ana"))
+    expect(found).to_contain_text("WebSocket", timeout=SOON)
+    ana.evaluate(
+        """window.states = [];
+        document.addEventListener("notify:state", ({detail}) => window.states.push(detail.state))"""
+    )
+    for action in ("Send a test notification", "Disconnect"):
+        found.get_by_role("checkbox").check()
+        dana.get_by_label("Action:").select_option(label=action)
+        dana.get_by_role("button", name="Go").click()
+        said = "Sent to" if action.startswith("Send") else "Disconnected"
+        expect(dana.locator(".messagelist")).to_contain_text(f"{said}: ana")
+        expect(found).to_contain_text("WebSocket", timeout=SOON)
+    expect(ana.locator(f"{BELL} .nb-badge")).to_have_text("1", timeout=SOON)
+    wait_until(lambda: "reconnecting" in ana.evaluate("window.states"), "ana is disconnected")
+    expect(ana.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
+
+
+@one_site
+def test_a_broadcast_is_shown_as_people_see_it_while_it_is_written(site, chromium):
+    ana = live(chromium.window(site.server, "ana").tab("/"), "")
+    dana = live(chromium.window(site.server, "dana").tab("/admin/notifications/broadcast/add/"), "")
+    reach = dana.locator("output")
+    expect(reach).to_have_text(re.compile(r"^People: [\d,]+, about \d+ of them online$"))
+    dana.get_by_label("People by name").check()
+    dana.get_by_label("People:", exact=True).fill("anna")
+    expect(reach).to_contain_text("Did you mean", timeout=SOON)
+    dana.get_by_label("People:", exact=True).fill("ana")
+    expect(reach).to_have_text(re.compile(r"^People: 1, about [01] of them online$"), timeout=SOON)
+    dana.get_by_label("Title:").fill("<b>Maintenance</b> at 22:00")
+    dana.get_by_label("Level:").select_option(label="Warning")
+    preview = dana.locator(".nb-preview")
+    for part in (".nb-item", ".nb-toast"):
+        shown = preview.locator(f"{part}[data-level=warning]")
+        expect(shown).to_contain_text("<b>Maintenance</b> at 22:00", timeout=SOON)
+    dana.get_by_role("button", name="Send").click()
+    expect(ana.locator(".nb-toast")).to_contain_text("<b>Maintenance</b> at 22:00", timeout=SOON)
+    expect(tile(dana, "reached")).to_have_text("1")
+    ana.get_by_role("button", name=re.compile("^Notifications")).click()
+    expect(tile(dana, "seen")).to_have_text("1", timeout=SOON)
+    dana.get_by_text("Withdraw it…").click()
+    dana.get_by_role("button", name="Withdraw it from everybody").click()
+    expect(ana.locator(f"{BELL} .nb-list .nb-item")).to_have_count(0, timeout=SOON)
+
+
+@one_site
+def test_without_a_script_everything_can_be_done(site, chromium):
+    site.call(fire, key="plain", level="critical")
+    dana = chromium.window(site.server, "dana", java_script_enabled=False).tab(QUEUE)
+    dana.goto("/admin/")  # whose strip counts what was numbered, as by the page before
+    strip = dana.locator(".nb-strip")
+    expect(strip).to_contain_text("nobody has taken: 1")
+    strip.get_by_role("link", name="Open").click()
+    button(dana, "Acknowledge", "plain").click()
+    expect(dana.locator(".messagelist")).to_contain_text("Acknowledged: Trouble with plain.")
+    expect(row(dana, "plain")).to_contain_text("Acknowledged by dana")
+    row(dana, "plain").get_by_role("link").click()
+    dana.get_by_label("Note").fill("it was the cable")
+    dana.get_by_role("button", name="Add the note").click()
+    expect(dana.locator(".nb-timeline")).to_contain_text("it was the cable")
+    site.call(fire, key="again", level="critical")
+    dana.goto(QUEUE)
+    strip.get_by_role("button", name="Dismiss").click()
+    expect(strip).to_be_hidden()
+    dana.goto("/admin/notifications/broadcast/add/")
+    dana.get_by_label("Title:").fill("Maintenance")
+    dana.get_by_role("button", name="Preview").click()
+    expect(dana.locator(".nb-preview .nb-row")).to_contain_text("Maintenance")
+    dana.get_by_role("button", name="Send").click()
+    asks = dana.get_by_role("button", name="Yes, send it")
+    if asks.count():  # many people live on this site by now
+        asks.click()
+    expect(dana.locator("[data-total=reached]")).not_to_have_text("0")
+    dana.goto("/admin/notifications/health/")
+    expect(dana.get_by_role("img", name=re.compile("Pushed to sockets"))).to_be_visible()
