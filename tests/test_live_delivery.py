@@ -478,6 +478,61 @@ def test_what_is_scheduled_comes_when_it_is_due_and_not_before(site):
         complete(ana)
 
 
+def test_what_is_scheduled_comes_once_in_every_process_within_2_s_of_its_time(site):
+    """Whichever process is free gives it its number; the others push it too."""
+    with site.server.client("ana") as ana, site.other_server.client("bo") as bo:
+        for client in (ana, bo):
+            client.hello()
+        site.call(deeds.send_later, to=["ana", "bo"], title="To two", seconds=1.5)
+        id = site.call(deeds.announce_later, title="To all", seconds=1.5)
+        due = time.monotonic() + 1.5
+        for client in (ana, bo):
+            client.listen_for("To two", "To all", timeout=10)
+        assert due - 0.5 < time.monotonic() < due + 2 + 1  # and a noisy machine
+        for client in (ana, bo):
+            client.settle()
+            assert sorted(client.arrived) == ["To all", "To two"]
+            complete(client)
+        assert site.call(deeds.entries_of, id=id) == 1
+
+
+def test_what_came_due_while_no_server_ran_comes_when_one_is_back(new_site):
+    site = new_site("sqlite")
+    with site.client("ana") as ana:
+        ana.hello()
+        cursor = ana.cursor
+        id = site.call(deeds.announce_later, title="Meanwhile", seconds=1.5)
+        site.server.kill()
+    time.sleep(1.5)
+    assert site.call(deeds.entries_of, id=id) == 0
+    site.server.start()
+    site.server.wait()
+    with site.client("jz") as jz:  # a hub begins with its first socket
+        jz.hello()
+        wait_until(lambda: site.call(deeds.entries_of, id=id) == 1, "its number", 10)
+    with site.client("ana") as ana:
+        ana.hello(cursor)
+        ana.listen_for("Meanwhile")
+        assert ana.arrived == ["Meanwhile"]
+
+
+def test_a_list_too_long_for_one_transaction_is_told_by_a_server(site):
+    fans = 6_000
+    site.call(deeds.fans, number=fans)
+    with site.server.client("ana") as ana, site.other_server.client("jz") as jz:
+        ana.hello()
+        jz.hello()
+        site.call(deeds.send_to_fans, also="ana", title="To fans")
+        ana.listen_for("To fans", timeout=30)
+        wait_until(lambda: site.call(deeds.lists) == 0, "the end of the list", 30)
+        ana.settle()
+        jz.settle()
+        assert (ana.arrived, jz.arrived) == (["To fans"], [])
+    told = site.call(deeds.told, title="To fans")
+    assert len(told) == fans + 1
+    assert set(told.values()) == {1}
+
+
 def test_what_expires_leaves_the_badge_of_an_open_socket(site):
     with site.client("ana") as ana:
         ana.hello()

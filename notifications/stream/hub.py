@@ -19,20 +19,22 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from .. import wire
 from ..conf import conf
 from ..log import log
-from ..models import Notification, Op, Pending
+from ..models import Notification, Op, Pending, Receipt
 from ..wire import Close, Cursor
 from . import bell, fan_out, presence
 from .drain import drain_on_sigterm
@@ -88,6 +90,8 @@ SESSION_SWEEP = 2.0
 REJOIN = 1_800.0
 """Seconds between two times that all groups are joined; channels_redis.core forgets after a day."""
 DUE_SWEEP = 1.0
+DUE_WINDOW = timedelta(seconds=30)
+"""What has come due for longer, and was not numbered, belongs to people who are not here."""
 
 
 class _Local:
@@ -153,6 +157,7 @@ class Hub:
         """Sockets whose session must be looked at again: what asked for it was not answered."""
         self._looked = timezone.now()
         """Up to when it is known what was due and what expired."""
+        self._knows_the_schedule = False
         self._catching_up: dict[Socket, list[tuple[Run, str]]] = {}
         """Sockets that are being read further, each with what was pushed during its reading."""
         self._wheel = 0
@@ -788,11 +793,12 @@ class Hub:
     async def _sweep_due(self) -> None:
         """Deliver what was scheduled, and count again what has expired."""
         await asyncio.sleep(DUE_SWEEP)
-        now = timezone.now()
-        grown, expired = await self.run(_look_at_the_clock, self._looked, now)
-        self._looked = now
-        bell.ring(grown | await self.run(self.above.look_at_the_clock))
-        self._recount(expired)
+        since, now = self._looked, timezone.now()
+        lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
+        bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
+        bell.ring(await self.run(self.above.look_at_the_clock))
+        self._recount(await self.run(_look_what_expired, since, now, list(self.people)))
+        self._looked, self._knows_the_schedule = now, True
 
     async def _tell_lists(self) -> None:
         """Tell what is left of long lists, for as long as nobody else does."""
@@ -1024,12 +1030,35 @@ def _look(names: list[str]) -> tuple[set[str], Any]:
     return found, read_heads(names)
 
 
-def _look_at_the_clock(since: Any, now: Any) -> tuple[set[str], set[str]]:
-    """Streams in which something scheduled was numbered now, and in which something expired."""
-    using = log_database()
-    due = Pending.objects.using(using).filter(is_due(), due__isnull=False)
-    grown = number(set(due.values_list("stream", flat=True).distinct()[:SWEEP_CHUNK]))
-    ended = Notification.objects.using(using).filter(expires__gt=since, expires__lte=now)
-    expired = set(ended.exclude(audience="").values_list("audience", flat=True).distinct())
-    people = ended.filter(audience="").values_list("receipts__person_id", flat=True).distinct()
-    return grown, expired | {user_stream(person_id) for person_id in people}
+def _deliver_what_is_due(local: list[str], lately: bool) -> set[str]:
+    """Number what was scheduled and has come due, lately or ever; the streams that grew.
+
+    In shared streams, and in those that somebody is connected to here: whoever comes later
+    numbers their own. So a list of a million, all of them asleep, costs nothing.
+    """
+    due = Pending.objects.using(log_database()).filter(due__lte=Now())
+    if lately:
+        due = due.filter(due__gt=Now() - DUE_WINDOW)
+    if not due.exists():
+        return set()
+    streams = due.order_by().values_list("stream", flat=True).distinct()
+    found = set(streams.filter(person=None))
+    for chunk in _chunks(local):
+        found |= set(streams.filter(stream__in=chunk))
+    return number(found)
+
+
+def _look_what_expired(since: Any, now: Any, local: list[Any]) -> set[str]:
+    """Shared streams in which something expired meanwhile, and own ones of people who are here."""
+    ended = Notification.objects.using(log_database()).filter(expires__gt=since, expires__lte=now)
+    found = dict(ended.values_list("pk", "audience"))
+    named = [id for id, audience in found.items() if not audience]
+    receipts = Receipt.objects.using(log_database()).filter(notification__in=named)
+    people: set[Any] = set()
+    for chunk in _chunks(local) if named else ():
+        people |= set(receipts.filter(person__in=chunk).values_list("person_id", flat=True))
+    return {*filter(None, found.values()), *map(user_stream, people)}
+
+
+def _chunks(all: list[T]) -> Iterator[list[T]]:
+    return (all[start : start + SWEEP_CHUNK] for start in range(0, len(all), SWEEP_CHUNK))

@@ -144,6 +144,12 @@ def test_who_dies_before_a_list_is_whole_leaves_a_draft_that_is_forgotten(crowd)
     assert not Part.objects.exists()
 
 
+def test_pruning_tells_what_is_left_where_no_server_does(crowd):
+    notify(crowd, "News")
+    call_command("notifications_prune", stdout=io.StringIO())
+    assert told() == once(crowd)
+
+
 def test_several_who_tell_at_the_same_time_tell_each_person_once(crowd):
     first, second = notify(crowd, "News"), notify(crowd, "More news")
     steps = Counter()

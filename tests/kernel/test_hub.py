@@ -6,12 +6,15 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connections
+from django.utils import timezone
 
 from notifications import Everyone, broadcast, inbox_of, notify
 from notifications.audiences import ended_sessions
+from notifications.models import Pending
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
@@ -407,13 +410,13 @@ def test_a_socket_that_syncs_while_it_is_read_further_is_read_to_the_end(
 def test_no_moment_is_left_out_between_two_looks_at_the_clock(ana, in_hub, monkeypatch):
     looked = []
 
-    def look(since, now):
+    def look(since, now, local):
         looked.append((since, now))
         if len(looked) == 2:
             raise OperationalError("the database is away")
-        return set(), set()
+        return set()
 
-    monkeypatch.setattr(hubs, "_look_at_the_clock", look)
+    monkeypatch.setattr(hubs, "_look_what_expired", look)
     monkeypatch.setattr(hubs, "DUE_SWEEP", 0.01)
 
     async def scenario(hub):
@@ -423,5 +426,56 @@ def test_no_moment_is_left_out_between_two_looks_at_the_clock(ana, in_hub, monke
         assert [since for since, _now in answered] == [began, *(now for _since, now in answered)][
             :-1
         ]
+
+    in_hub(scenario)
+
+
+# --- The schedule, and lists ----------------------------------------------------------------
+
+
+def test_what_is_due_is_numbered_for_those_who_are_here_and_for_the_shared_streams(ana, jz):
+    """Others number it when they come: a list of a million sleepers costs nothing."""
+    long_ago = timezone.now() - timedelta(minutes=5)
+    just_now = timezone.now() - timedelta(seconds=1)
+    mine, theirs = f"user.{ana.pk}", f"user.{jz.pk}"
+    notify([ana, jz], "Later", at=timezone.now() + timedelta(hours=1))
+    assert hubs._deliver_what_is_due([mine], lately=False) == set()
+    Pending.objects.update(due=long_ago)
+    broadcast(Everyone(), "To all", at=just_now)
+    assert hubs._deliver_what_is_due([mine], lately=True) == {"everyone"}
+    assert hubs._deliver_what_is_due([mine], lately=True) == set()
+    assert hubs._deliver_what_is_due([mine], lately=False) == {mine}
+    assert set(Pending.objects.values_list("stream", flat=True)) == {theirs}
+
+
+def test_a_schedule_comes_to_open_sockets_and_expiry_counts_anew(ana, bo, in_hub, monkeypatch):
+    monkeypatch.setattr(hubs, "SESSION_SWEEP", 600.0)  # these sockets have no session
+
+    async def scenario(hub):
+        mine, line = await connected(hub, ana)
+        await hub.greet(mine, None)
+        now = timezone.now()
+        await do(notify, [ana, bo], "Later", at=now + timedelta(seconds=1.5))
+        await do(broadcast, Everyone(), "Short", expires=timedelta(seconds=2))
+        await until(lambda: line.titles() == ["Short", "Later"])
+        assert timedelta(seconds=1.4) < timezone.now() - now < timedelta(seconds=10)
+        await until(lambda: counts_of(line)[-1:] == [1])
+
+    in_hub(scenario)
+
+
+def test_a_long_list_is_told_by_a_hub_that_is_free(ana, bo, jz, in_hub, settings, monkeypatch):
+    monkeypatch.setattr(hubs, "SESSION_SWEEP", 600.0)
+    settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 600.0, "LIST_AT_ONCE": 1}
+
+    async def scenario(hub):
+        mine, line = await connected(hub, ana)
+        other, silence = await connected(hub, jz)
+        for socket in (mine, other):
+            await hub.greet(socket, None)
+        await do(notify, [ana, bo], "To a list")
+        await until(line.titles)
+        assert line.titles() == ["To a list"]
+        assert silence.titles() == []
 
     in_hub(scenario)

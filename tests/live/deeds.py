@@ -50,7 +50,9 @@ def fans(number: int) -> None:
 
     model = get_user_model()
     model.objects.bulk_create(
-        (model(username=f"fan{n}", password="!") for n in range(number)), batch_size=1_000
+        (model(username=f"fan{n}", password="!") for n in range(number)),
+        batch_size=1_000,
+        ignore_conflicts=True,
     )
 
 
@@ -498,7 +500,33 @@ def save_user(username: str, **fields: Any) -> None:
     user.save()
 
 
-def send_later(to: str, title: str, seconds: float) -> int:
+def announce_later(title: str, seconds: float) -> int:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    return announce(title, at=timezone.now() + timedelta(seconds=seconds))
+
+
+def entries_of(id: int) -> int:
+    """How many numbers a notification was given."""
+    from notifications.models import Entry
+
+    return int(Entry.objects.filter(notification=id, op="created").count())
+
+
+def send_to_fans(title: str, also: str) -> int:
+    """To all fans and one more, as a queryset."""
+    from django.contrib.auth import get_user_model
+    from django.db.models import Q
+
+    from notifications import notify
+
+    found = get_user_model().objects.filter(Q(username__startswith="fan") | Q(username=also))
+    return int(notify(found, title).pk)
+
+
+def send_later(to: str | list[str], title: str, seconds: float) -> int:
     from datetime import timedelta
 
     from django.utils import timezone

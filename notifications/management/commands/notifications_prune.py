@@ -19,7 +19,7 @@ from notifications.management.terminal import (
     followed,
     plural,
 )
-from notifications.stream.fan_out import forget_drafts
+from notifications.stream.fan_out import forget_drafts, step
 from notifications.stream.prune import (
     Limits,
     cuts,
@@ -102,6 +102,9 @@ class Command(TerminalCommand):
             for rows in followed(numbering, "Numbering", "chunk", self.stderr):
                 done["numbered"] += rows
             forget_drafts()
+            # Where no server holds sockets, nobody else may have told them.
+            for _step in followed(iter(step, None), "Telling lists", "part", self.stderr):
+                pass
         for chunk in followed(cuts(limits), "Pruning", "chunk", self.stderr):
             for cut in chunk:
                 done["entries"] += cut.to - cut.floor if dry else prune(cut)
