@@ -939,13 +939,15 @@ class Hub:
                 self.close(socket, Close.TOO_SLOW)
             elif socket.live and socket.writable:
                 pushed = self._pushed(socket)
-                late = any(socket.sent[name] < seq for name, seq in pushed.items())
+                late = socket not in self._catching_up and any(  # else it is coming
+                    socket.sent[name] < seq for name, seq in pushed.items()
+                )
                 socket.write_heartbeat(
                     wire.heartbeat(socket.subscription.cursor(socket.epoch, pushed))
                     if late
                     else wire.HEARTBEAT
                 )
-            else:
+            elif not socket.writable:  # not live: that waits for us, not for them
                 socket.missed += 1
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import random
+import socket
 import sys
 import time
 import urllib.parse
@@ -188,6 +189,13 @@ class Tab:
     # --- The socket -----------------------------------------------------------------
 
     async def _socket(self) -> int:
+        more: dict[str, Any] = {}
+        if not self.reads:  # with a small buffer, so that what it does not read stays elsewhere
+            host, port = urllib.parse.urlsplit(self.url).netloc.split(":")
+            more["sock"] = small = socket.socket()
+            small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            small.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
         line = await asyncio.wait_for(
             connect(
                 self.url.replace("http", "ws", 1) + self.path,
@@ -200,6 +208,7 @@ class Tab:
                 open_timeout=None,
                 close_timeout=1,
                 proxy=None,
+                **more,
             ),
             15,
         )

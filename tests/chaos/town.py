@@ -37,8 +37,8 @@ from tests.live.redis import Redis
 from tests.live.server import ROOT, Databases, DeedFailed, Server, Site, Worker
 
 KINDS = {"postgres": ("uvicorn", "daphne"), "sqlite": ("runserver",)}
-SETTINGS = {"HEARTBEAT": 4.0}
-"""So that dead lines are found within seconds. All other settings are as they ship."""
+SETTINGS = {"HEARTBEAT": 4.0, "DRAIN": 2.0}
+"""So that dead lines are found, and servers end, within seconds. All else is as it ships."""
 REST: dict[str, dict[str, float]] = {"postgres": {}, "sqlite": {"rest": 0.2}}
 """SQLite has one writer, and its waiting is not fair: callers must leave it idle at times."""
 PATIENCE = 2.0
@@ -555,6 +555,10 @@ class Play:
     def pause(self, seconds: float) -> None:
         """For trouble that has to last, not to wait for anything."""
         time.sleep(seconds)
+
+    def twice(self) -> Iterable[int]:
+        """For trouble that comes twice; in the short form once."""
+        return range(2 if self.size >= 2_000 else 1)
 
     def note_backup(self) -> None:
         self.backup = time.time()

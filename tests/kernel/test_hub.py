@@ -324,6 +324,23 @@ def test_a_socket_that_cannot_begin_anew_is_closed_and_comes_back(ana, in_hub, m
     in_hub(scenario)
 
 
+def test_who_waits_for_a_slow_database_is_not_closed_for_being_silent(ana, in_hub, settings):
+    settings.NOTIFICATIONS |= {"HEARTBEAT": 0.05}
+
+    async def scenario(hub):
+        waiting, _ = await connected(hub, ana)  # its welcome takes long
+        silent, line = await connected(hub, ana)
+        await hub.greet(silent, None)
+        await until(lambda: silent.closed is not None)
+        assert silent.closed == Close.HEARTBEAT_LOST
+        assert [frame["type"] for frame in line.frames] == ["welcome", "hb", "hb"]
+        assert waiting.closed is None
+        await hub.greet(waiting, None)
+        assert waiting.live
+
+    in_hub(scenario)
+
+
 def test_a_new_history_that_begins_while_a_socket_is_greeted_is_not_mixed_with_the_old_one(
     ana, in_hub
 ):
