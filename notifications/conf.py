@@ -79,6 +79,8 @@ class Conf:
     list_at_once: int = 5_000
     """People of a list who are told in the caller's transaction; a longer list is only written
     down in it, and told in parts by whichever process is free."""
+    keep_alert_days: int = 0
+    """Days after which an alert that was resolved is deleted, with its trail; 0: never."""
     alert_repeat: float = 900.0
     """After which a critical alert that nobody has acknowledged is repeated; 0: never."""
     alert_silence: float = 0.0

@@ -18,6 +18,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
@@ -58,6 +59,7 @@ SEVERITIES = {
 
 # It comes from a program: it has a token, and no session that another site could make use of.
 @transaction.non_atomic_requests
+@login_not_required
 @csrf_exempt
 @never_cache
 @require_POST

@@ -133,7 +133,7 @@ def _number(names: list[str], using: str) -> tuple[set[str], bool]:
         grown = {entry.stream for entry in entries}
         if grown:
             moved = [(heads[name], name) for name in grown]
-            _execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
+            execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
         return grown, more
 
 
@@ -162,7 +162,7 @@ def _place(rows: list[Pending], entries: list[Entry], using: str) -> None:
             shared[row.notification_id] = entry
     _repair([row for row in rows if row.op in ACTS], using)
     if receipts:
-        _execute_many(
+        execute_many(
             using, Receipt, "SET seq = %s WHERE notification_id = %s AND person_id = %s", receipts
         )
     if shared:
@@ -182,7 +182,7 @@ def _place(rows: list[Pending], entries: list[Entry], using: str) -> None:
         early = Receipt.objects.using(using).filter(notification_id__in=shared, seq=None)
         numbers = [(shared[id].seq, pk) for pk, id in early.values_list("pk", "notification_id")]
         if numbers:
-            _execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
+            execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
 
 
 ACTS = frozenset({Op.SEEN, Op.READ, Op.UNREAD, Op.ARCHIVED, Op.UNARCHIVED})
@@ -206,7 +206,7 @@ def _repair(acts: list[Pending], using: str) -> None:
     )
     rows = list(waiting.values_list("notification__posting__seq", "pk"))
     if rows:
-        _execute_many(using, Receipt, "SET seq = %s WHERE id = %s", rows)
+        execute_many(using, Receipt, "SET seq = %s WHERE id = %s", rows)
 
 
 def _locked(names: list[str], using: str) -> list[Stream]:
@@ -226,7 +226,7 @@ def _create_missing(names: list[str], using: str) -> None:
     )
 
 
-def _execute_many(
+def execute_many(
     using: str, model: type[models.Model], change: str, rows: list[tuple[Any, ...]]
 ) -> None:
     """One UPDATE for many rows, sent in one go (psycopg pipelines it)."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import random
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -24,7 +28,8 @@ from notifications.alerts import (
     unmute,
 )
 from notifications.errors import AlreadyDone, BadNotification, UnknownAlert
-from notifications.models import Alert, AlertEvent, AlertHour, Entry, Mute, Pending
+from notifications.models import Alert, AlertEvent, AlertHour, Entry, Mute, Pending, Stream
+from notifications.stream import number as numbering
 from notifications.stream.names import ALERTS
 from notifications.stream.number import number
 from notifications.testing import time_travel
@@ -541,3 +546,114 @@ def test_the_summary_counts_what_is_in_the_queue(dana, one, django_assert_num_qu
     )
     assert len(told.hours) == 24
     assert [count for _hour, count in told.hours][-1] == 4
+
+
+def test_pruning_forgets_old_hours_and_only_if_asked_to_old_alerts(dana, one):
+    for key in ("old", "young", "open"):
+        alert(key, key)
+    number([ALERTS])
+    close([one("old").pk, one("young").pk], dana)
+    long_ago = timezone.now() - timedelta(days=100)
+    Alert.objects.filter(key__in=("old", "open")).update(changed=long_ago)
+    AlertHour.objects.filter(alert__key="open").update(hour=long_ago)
+
+    def prune(*words):
+        out = io.StringIO()
+        call_command("notifications_prune", *words, stdout=out, stderr=io.StringIO())
+        return out.getvalue()
+
+    prune()
+    assert sorted(AlertHour.objects.values_list("alert__key", flat=True)) == ["old", "young"]
+    assert Alert.objects.count() == 3
+    assert "would have pruned" in prune("--alert-days", "90", "--dry-run")
+    assert Alert.objects.count() == 3
+    assert "deleted 1 resolved alert" in prune("--alert-days", "90")
+    assert sorted(Alert.objects.values_list("key", flat=True)) == ["open", "young"]
+    assert not AlertEvent.objects.filter(alert__key="old").exists()
+
+
+# --- Whatever happens --------------------------------------------------------------------
+
+
+def test_a_numbering_that_fails_at_its_end_has_counted_nothing(one, monkeypatch):
+    """As when a process is killed there."""
+    alert("payments-down", "Gateway timeouts")
+    one()
+    alert("payments-down", "Gateway timeouts")
+    resolve("payments-down")
+    execute_many = numbering.execute_many
+
+    def killed(using, model, change, rows):
+        if model is Stream:
+            raise KeyboardInterrupt
+        execute_many(using, model, change, rows)
+
+    monkeypatch.setattr(numbering, "execute_many", killed)
+    with pytest.raises(KeyboardInterrupt):
+        number([ALERTS])
+    monkeypatch.undo()
+    found = Alert.objects.get()
+    assert (found.state, found.count) == ("firing", 1)
+    assert (one().state, one().count) == ("resolved", 2)
+    assert [kind for kind, *_ in trail()] == ["fired", "resolved"]
+    assert len(entries()) == 2
+    assert AlertHour.objects.get().count == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happens_the_last_entry_of_an_alert_is_the_alert(dana, cy, one, seed):
+    """Random calls, acts and times: what a client holds is what is stored, and counts are exact."""
+    chance = random.Random(seed)
+    keys = ["a", "b", "c"]
+    told = Counter()
+    held = {}
+    seen = ahead = 0
+
+    def some():
+        ids = list(Alert.objects.values_list("pk", flat=True))
+        return chance.sample(ids, chance.randint(1, len(ids))) if ids else []
+
+    def step():
+        nonlocal ahead
+        person = chance.choice([dana, cy])
+        match chance.randrange(9):
+            case 0 | 1 | 2:
+                key, times = chance.choice(keys), chance.choice([1, 1, 2, 40])
+                level = chance.choice(["warning", "critical"])
+                labels = {"env": chance.choice(["live", "test"])}
+                ttl = chance.choice([None, None, 600])
+                alerts.tell([alerts.Alarm(key, "T", level=level, labels=labels, ttl=ttl)] * times)
+                told[key] += times
+            case 3:
+                resolve(chance.choice(keys))
+            case 4:
+                acknowledge(some(), person)
+            case 5:
+                close(some(), person)
+            case 6:
+                mute(some(), person, timezone.now() + timedelta(minutes=chance.randint(1, 5)))
+            case 7:
+                unmute(some(), person)
+            case 8:
+                ahead += chance.randint(1, 900)
+
+    for _ in range(50):
+        with time_travel(seconds=ahead):
+            step()
+        ahead += 2
+        with time_travel(seconds=ahead):
+            look_at_the_clock()
+        for entry in Entry.objects.filter(stream=ALERTS, seq__gt=seen).order_by("seq"):
+            assert entry.seq == seen + 1
+            seen = entry.seq
+            held[entry.arg["alert"]["key"]] = entry.arg["alert"]
+        stored = {found.key: found.as_json() for found in Alert.objects.all()}
+        assert held == stored
+        assert {key: found["count"] for key, found in stored.items()} == dict(told)
+        active = Mute.objects.filter(ended=None)
+        for found in Alert.objects.filter(state="muted"):
+            assert found.muted_until == max(m.until for m in active if m.covers(found))
+    assert seen > 25
+    assert {kind for key in keys for kind, *_ in trail(key)} >= {
+        *("fired", "reopened", "resolved", "muted", "unmuted"),
+    }

@@ -172,6 +172,7 @@ def test_a_dry_run_says_the_same_numbers_and_changes_nothing(ana, fresh, run):
         "entries": 5,
         "streams": 1,
         "notifications": 0,
+        "alerts": 0,
     }
 
 

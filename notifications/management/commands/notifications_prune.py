@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from notifications.alerts import forget, forget_hours, resolved
 from notifications.conf import conf
 from notifications.management.terminal import (
     BAD_ARGUMENTS,
@@ -61,19 +62,29 @@ class Command(TerminalCommand):
             help="delete what expired or was withdrawn so long ago; 0: nothing "
             "(default: KEEP_ENDED_DAYS, %(default)s)",
         )
+        parser.add_argument(
+            "--alert-days",
+            type=int,
+            default=conf.keep_alert_days,
+            metavar="N",
+            help="delete alerts that were resolved so long ago, with their trail; 0: none "
+            "(default: KEEP_ALERT_DAYS, %(default)s)",
+        )
         parser.add_argument("--dry-run", action="store_true", help="say how much, and stop")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if min(options[name] for name in ("days", "entries", "ended_days")) < 0:
+        if min(options[name] for name in ("days", "entries", "ended_days", "alert_days")) < 0:
             raise Error("a number of days or entries is not negative.", returncode=BAD_ARGUMENTS)
         now = timezone.now()
         limits = Limits(now - timedelta(days=options["days"]), options["entries"])
         gone = now - timedelta(days=options["ended_days"]) if options["ended_days"] else None
-        done = {"numbered": 0, "entries": 0, "streams": 0, "notifications": 0}
+        over = now - timedelta(days=options["alert_days"]) if options["alert_days"] else None
+        done = {"numbered": 0, "entries": 0, "streams": 0, "notifications": 0, "alerts": 0}
         start = time.perf_counter()
         try:
             self.work(done, limits, gone, options["dry_run"])
+            self.forget_alerts(done, limits.since, over, options["dry_run"])
         except KeyboardInterrupt:
             raise Error(
                 f"interrupted; {said(done)} so far. Run it again to go on.",
@@ -117,6 +128,21 @@ class Command(TerminalCommand):
         for number in followed(delete_ended(gone), "Deleting", "chunk", self.stderr):
             done["notifications"] += number
 
+    def forget_alerts(
+        self, done: dict[str, int], since: datetime, over: datetime | None, dry: bool
+    ) -> None:
+        """The hours of alerts for as long as the log, and the alerts themselves if asked to."""
+        if not dry:
+            for _hours in followed(forget_hours(since), "Deleting hours", "chunk", self.stderr):
+                pass
+        if over is None:
+            return
+        if dry:
+            done["alerts"] = resolved(over).count()
+            return
+        for number in followed(forget(over), "Deleting alerts", "chunk", self.stderr):
+            done["alerts"] += number
+
 
 def said(done: dict[str, int]) -> str:
     """`pruned 12,400 entries of 310 streams, and ...`."""
@@ -125,4 +151,6 @@ def said(done: dict[str, int]) -> str:
         parts.append(f"numbered {plural(done['numbered'], 'row')} of people long absent")
     if done["notifications"]:
         parts.append(f"deleted {plural(done['notifications'], 'ended notification')}")
+    if done["alerts"]:
+        parts.append(f"deleted {plural(done['alerts'], 'resolved alert')}")
     return ", ".join(parts)
