@@ -259,7 +259,7 @@ def test_pruning_many_streams_takes_few_statements_where_nothing_is_old(
     people = User.objects.bulk_create(User(username=f"p{n}") for n in range(400))
     notify(people, "Hello")
     number(f"user.{person.pk}" for person in people)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         run()
     assert Entry.objects.count() == 400
     assert connection.in_atomic_block is False
