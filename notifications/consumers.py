@@ -108,7 +108,9 @@ class NotificationConsumer(AsyncConsumer):
             if hello.lang in conf.languages:
                 socket.language = hello.lang
             await hub.attach(socket)  # before reading: what comes in between is seen
-            await hub.greet(socket, hello.cursor)
+            await hub.look_again(socket)
+            if socket.closed is None:
+                await hub.greet(socket, hello.cursor)
             while (message := await receive())["type"] == "websocket.receive":
                 if socket.closed is None:
                     if not socket.heard():

@@ -87,6 +87,8 @@ SWEEP_CHUNK = 1_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
 SESSION_SWEEP = 2.0
+PROMPT = 1.0
+"""Seconds from the look at a session to `hello` within which it needs no other look."""
 REJOIN = 1_800.0
 """Seconds between two times that all groups are joined; channels_redis.core forgets after a day."""
 DUE_SWEEP = 1.0
@@ -352,6 +354,11 @@ class Hub:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _task: work.close())  # if it was ended before it began
+
+    async def look_again(self, socket: Socket) -> None:
+        """Who took their time to say hello: nothing told us what became of them meanwhile."""
+        if time.monotonic() - socket.checked > PROMPT:
+            await self._recheck([socket])
 
     async def greet(self, socket: Socket, cursor: Cursor | None) -> str:
         """Answer `hello`: where the log stands, the counts, and what came since `cursor`.

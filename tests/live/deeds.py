@@ -168,6 +168,34 @@ def leave_group(username: str, group: str) -> None:
     person(username).groups.remove(Group.objects.get(name=group))
 
 
+def members(number: int, group: str) -> list[str]:
+    """So many new people, who are all operators and in this group; their names."""
+    import secrets
+
+    from django.contrib.auth import get_user_model
+
+    names = [f"member{n}.{secrets.token_hex(3)}" for n in range(number)]
+    for name in names:
+        get_user_model().objects.create(username=name, password="!", is_staff=True)
+        join_group(name, group)
+    return names
+
+
+def log_out(key: str) -> None:
+    """As the view of Django does it."""
+    from django.contrib.auth import get_user, logout
+    from django.http import HttpRequest
+
+    request = HttpRequest()
+    request.session = session_of(key)
+    request.user = get_user(request)
+    logout(request)
+
+
+def delete_user(username: str) -> None:
+    person(username).delete()
+
+
 # The shop
 
 
