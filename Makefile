@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo stack test check wheel chaos chaos-short script screenshots format clean
+.PHONY: help demo stack test check docs audit wheel chaos chaos-short script screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
@@ -15,6 +15,8 @@ help:
 	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
 	@echo "make script   build the bell's scripts and styles again, after a change of their sources"
 	@echo "make screenshots   the pictures of docs/screenshots.md, from the running demo"
+	@echo "make docs     the documents as a site, in build/docs; the reference pages from the code"
+	@echo "make audit    known holes in what is installed (where that can be asked), and its licences"
 	@echo "make wheel    the app as a wheel, in dist/"
 	@echo "make format   put the code into the house format"
 	@echo "make clean    remove what the verbs above made, the demo's database too"
@@ -50,6 +52,14 @@ screenshots: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/dev
+	@$(BIN)/python docs/make_reference.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
+
+audit: .venv/dev
+	@bash .ci/audit
 
 wheel: .venv/dev
 	@$(BIN)/python -m pip wheel --no-deps --no-build-isolation --quiet --wheel-dir dist . && ls dist/*.whl

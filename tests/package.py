@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.live.process import NeverHappened, Process, free_port, until_we_die
 from tests.live.server import ROOT
 
 SITE_PACKAGES = sysconfig.get_paths()["purelib"]
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r'^(?P<indent> *)```(\w+)(?: title="([^"]+)")?\n(.*?)^(?P=indent)```$', re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class Block:
 
 
 def blocks(document: Path) -> list[Block]:
-    return [Block(*found) for found in BLOCK.findall(document.read_text())]
+    return [
+        Block(language, title, textwrap.dedent(text))
+        for _indent, language, title, text in BLOCK.findall(document.read_text())
+    ]
 
 
 def build_wheel(folder: Path) -> Path:
