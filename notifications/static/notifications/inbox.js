@@ -2,7 +2,8 @@
 
 const KEPT = 100;
 
-const newest = (a, b) => Date.parse(b.created) - Date.parse(a.created) || b.id - a.id;
+const age = (row) => (row.at ??= Date.parse(row.created)); // parsed once
+const newest = (a, b) => age(b) - age(a) || b.id - a.id;
 
 export const behind = (cursor, heads) =>
   Object.keys(heads).some((key) =>

@@ -16,6 +16,11 @@ export const ago = (date, lang) => {
 
 export function fill(element, row, { strings, inbox, lang: reader }) {
   const date = new Date(row.created);
+  const past = ago(date, reader);
+  // Most of a long list is as it was a second ago.
+  const said = [past, row.unread, row.title, row.body, row.url].join();
+  if (element.said === said) return element;
+  element.said = said;
   const fields = {
     unread: row.unread && strings.isUnread,
     level: strings.levels[row.level],
@@ -32,7 +37,7 @@ export function fill(element, row, { strings, inbox, lang: reader }) {
   for (const name in fields)
     all(`[data-field=${name}]`, (node) => put(node, fields[name] || ""));
   all("time", (time) => {
-    put(time, ago(date, reader));
+    put(time, past);
     if (time.title) return;
     full ??= new Intl.DateTimeFormat(reader, { dateStyle: "full", timeStyle: "short" });
     time.dateTime = row.created;

@@ -1,7 +1,7 @@
 // One socket for all tabs of a session. Each applies the leader's frames from its own cursor,
 // so any can go on as the leader.
 
-const KEPT = 1000; // claims
+const KEPT = 100; // claims
 
 export class Tabs {
   state = "idle";
@@ -86,14 +86,15 @@ export class Tabs {
   }
 
   /**
-   * True in the one tab that is to tell of a notification, as long as that tab lives: one that
-   * comes out of the back/forward cache has heard nothing of what others told meanwhile.
+   * True in the one tab that is to tell of what a frame brought, by the last of it; as long as that
+   * tab lives, since one that comes out of the back/forward cache heard nothing of what was told.
    */
-  async claim(id) {
-    const name = this.config.channel;
-    if (!name || !navigator.locks) return true;
+  async claim({ stream, seq }) {
+    const { channel } = this.config;
+    if (!channel || !navigator.locks) return true;
+    const options = { ifAvailable: true };
     return new Promise((mine) =>
-      navigator.locks.request(`${name}-${id}`, { ifAvailable: true }, (lock) => {
+      navigator.locks.request(`${channel}-${stream}-${seq}`, options, (lock) => {
         mine(!!lock);
         return lock && new Promise((end) => this.#claims.push(end) > KEPT && this.#claims.shift()());
       }),
