@@ -22,6 +22,7 @@ class Demo:
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "PORT": str(port),
         }
+        del self.env["ALLOWED_HOSTS"]  # as where nobody has set it
         # As in a terminal: whoever starts pytest with & has switched Ctrl-C off for its children.
         command = ["env", "--default-signal=INT", *MANAGE, "demo"]
         self.process = Process(command, folder / "demo.log", env=self.env, cwd=ROOT)

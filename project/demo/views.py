@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from . import stage
 from .forms import CommentForm, OrderForm
 from .models import Order, Product
 from .seed import LOGINS
@@ -22,11 +23,18 @@ def icon(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def shop(request: HttpRequest) -> HttpResponse:
-    context = {"products": Product.objects.all()}
+    context = {"products": Product.objects.all(), "payments": stage.payments()}
     if settings.DEBUG:
+        host = stage.host_of(request)
         # Another host name is another session, so that one browser can hold both people.
-        operator = f"dana.localhost:{request.get_port()}{reverse('admin:index')}"
-        context |= {"logins": LOGINS, "operator": operator}
+        operator = stage.address(request, f"dana.{stage.HOST}", reverse("admin:index"))
+        context |= {
+            "logins": LOGINS,
+            "operator": operator,
+            "stage": stage.address(request, stage.HOST, reverse("stage")),
+            "framed": host in stage.PEOPLE,
+            "has_lab": request.user.is_authenticated,
+        }
     return render(request, "demo/shop.html", context)
 
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from project.demo import seed
+from project.demo import seed, stage
 
 HOST = "127.0.0.1"
 
@@ -49,7 +49,8 @@ class Command(BaseCommand):
             for login in seed.LOGINS
         )
         return (
-            f"\n{bold('The shop')}    {site}/\n"
+            f"\n{bold('Both sides')}  http://{stage.HOST}:{port}/demo/\n"
+            f"{bold('The shop')}    {site}/\n"
             f"{bold('The inbox')}   {site}/notifications/\n"
             f"{bold('The admin')}   {site}/admin/    (in a private window, as dana)\n\n"
             f"{logins}\n\n"

@@ -33,3 +33,20 @@ for (const form of document.querySelectorAll("form[data-order]")) {
     place(form);
   });
 }
+
+// Whether one can pay is asked when the page is looked at again, and when the page around it says
+// that something has changed.
+const banner = document.querySelector(".banner");
+
+async function ask() {
+  const { text } = await (await fetch(banner.dataset.url, { cache: "no-store" })).json();
+  banner.textContent = text;
+  banner.hidden = !text;
+}
+
+if (banner) {
+  document.addEventListener("visibilitychange", () => document.hidden || ask());
+  window.addEventListener("message", ({ source, data }) => {
+    if (source === window.parent && data === "status") ask();
+  });
+}
