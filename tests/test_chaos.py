@@ -105,10 +105,7 @@ def test_an_app_that_is_broken_on_purpose_is_found_out(
     mutation: str, name: str, kind: str, new_town
 ):
     (scenario,) = (one for one in SCENARIOS if one.name == name)
-    # With slow heartbeats: a client that comes back because of one would repair what is broken.
-    settings = {"HEARTBEAT": 25.0} | scenario.town.get("settings", {})
-    options = {"settings": settings, "mutation": mutation, "callers": 2}
-    town = new_town(kind, **scenario.town | options)
+    town = new_town(kind, **scenario.broken_town(mutation))
     play = scenario()
     play.patience = 4.0
     result = town.play(play, SIZE, SEED, slack=1.5)

@@ -25,8 +25,9 @@ HEAD = (
 
 def row(result: Result) -> tuple[str, ...]:
     found = result.verdict
+    name = result.scenario.name
     return (
-        result.scenario.name,
+        f"{name}, with: {result.broken}" if result.broken else name,
         result.kind,
         f"{found.committed:,}",
         f"{found.applied:,}",

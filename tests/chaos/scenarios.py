@@ -43,6 +43,15 @@ class Scenario:
     calls: ClassVar[dict[str, Any]] = {}
     """What its callers do otherwise."""
 
+    @classmethod
+    def broken_town(cls, mutation: str) -> dict[str, Any]:
+        """What its town has of its own, with an app that is broken on purpose.
+
+        Heartbeats are slow there: a client that comes back because of one would repair it.
+        """
+        settings = {"HEARTBEAT": 25.0} | cls.town.get("settings", {})
+        return cls.town | {"settings": settings, "mutation": mutation, "callers": 2}
+
     def __init_subclass__(cls) -> None:
         if cls.name:
             SCENARIOS.append(cls)

@@ -322,6 +322,8 @@ class Result:
 
     def __init__(self, play: Play, verdict: judge.Verdict, took: float) -> None:
         self.scenario, self.kind, self.size = play.scenario, play.town.kind, play.size
+        own = play.scenario.town.get("mutation", "")
+        self.broken = play.town.mutation if play.town.mutation != own else ""
         self.verdict, self.took = verdict, took
         self.within: float = play.scenario.within[play.town.kind]
         self.complaints: list[str] = play.complaints
