@@ -13,8 +13,9 @@ import os
 import random
 import socket
 import struct
+from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import redis as redis_client
@@ -69,6 +70,13 @@ class Ugly:
         self.writer.write(masked(HELLO))
         await self.reader.readuntil(b'"server_time"')
 
+    async def ask(self, path: str) -> None:
+        host = "{}:{}".format(*self.address)
+        self.writer.write(
+            f"GET /notifications/{path} HTTP/1.1\r\nHost: {host}\r\n"
+            f"Cookie: {self.cookie}\r\n\r\n".encode()
+        )
+
     def cut(self) -> None:
         """A reset instead of an end."""
         line = self.writer.get_extra_info("socket")
@@ -117,6 +125,25 @@ class Ugly:
                 await self.shake_hands()
                 await self.reader.read(64)
                 self.cut()
+            case "a cut event stream":
+                await self.ask("events/")
+                await self.reader.readuntil(b"server_time")
+                self.cut()
+            case "a cut poll":
+                await self.ask("poll/")
+                self.cut()
+            case "a poll cut while it waits":
+                await self.ask("poll/")
+                answer = await self.reader.readuntil(b"}]}")
+                at = json.loads(answer[answer.index(b'{"frames"') :])["frames"][0]["cursor"]
+                position = ";".join(
+                    [at["epoch"], *(f"{key}={seq}" for key, seq in at.items() if key != "epoch")]
+                )
+                self.writer.close()
+                await self.open()
+                await self.ask(f"poll/?cursor={quote(position)}")
+                await asyncio.sleep(0.05)
+                self.cut()
             case "polite":
                 await self.greet()
                 self.writer.write(masked(struct.pack("!H", 1000), opcode=8))
@@ -127,22 +154,27 @@ class Ugly:
 WAYS = (
     *("never spoke", "cut in the handshake", "cut before hello", "cut while it is welcomed"),
     *("cut in its life", "half closed", "half a frame", "cut while it acts", "a bad frame"),
-    *("a stranger", "polite"),
+    *("a cut event stream", "a cut poll", "a poll cut while it waits", "a stranger", "polite"),
 )
 
 
-async def connect_and_go(address: tuple[str, int], cookies: list[str], times: int) -> None:
+async def connect_and_go(address: tuple[str, int], cookies: list[str], times: int) -> Counter[str]:
+    """So many connections; how many came to the end that was meant for them."""
+    ended: Counter[str] = Counter()
     chance = random.Random(times)
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:
         async with room:
             ugly = Ugly(address, chance.choice(cookies))
+            way = WAYS[number % len(WAYS)]
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 async with asyncio.timeout(60):
-                    await ugly.end(WAYS[number % len(WAYS)])
+                    await ugly.end(way)
+                    ended[way] += 1
 
     await asyncio.gather(*(one(number) for number in range(times)))
+    return ended
 
 
 def what_it_holds(server, redis) -> dict[str, float]:
@@ -180,7 +212,8 @@ def test_connections_that_end_in_ugly_ways_leave_nothing_behind(new_site, redis,
     asyncio.run(connect_and_go(address, cookies, WARM_UP))
     wait_until(is_calm, "all that came is gone", 60, every=0.3)
     before = what_it_holds(server, redis)
-    asyncio.run(connect_and_go(address, cookies, CONNECTS))
+    ended = asyncio.run(connect_and_go(address, cookies, CONNECTS))
+    assert min(ended[way] for way in WAYS) > CONNECTS / len(WAYS) * 0.9, ended
     wait_until(is_calm, "all that came is gone", 60, every=0.3)
     wait_until(
         lambda: what_it_holds(server, redis)["groups"] <= before["groups"], "groups are left", 20
