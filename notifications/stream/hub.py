@@ -963,8 +963,9 @@ class Hub:
 
     def close(self, socket: Socket, code: Close) -> None:
         """Close a socket, behind what was written to it."""
-        self.stats[f"closed_{int(code)}"] += 1
-        socket.close(code)
+        if socket.closed is None:
+            self.stats[f"closed_{int(code)}"] += 1
+            socket.close(code)
 
     def _pushed(self, socket: Socket) -> dict[str, int]:
         """How far the streams of a socket were pushed."""

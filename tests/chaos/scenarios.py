@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from tests.chaos import backup, callers
 from tests.chaos.processes import Line, Wsgi
-from tests.chaos.town import SETTINGS, Play
+from tests.chaos.town import PATIENCE, SETTINGS, Play
 from tests.live.process import wait_until
 
 SCENARIOS: list[type[Scenario]] = []
@@ -86,8 +86,8 @@ class CommitOrder(Scenario):
 
 class CallersKilled(Scenario):
     """Callers are killed with -9: in their transaction; after its commit, before the first
-    callback; the same for a saved model whose rule sends the news; and in the middle of
-    whatever they do."""
+    callback; the same for a saved model whose rule sends the news; in the middle of whatever they
+    do; and once more after a commit, when nobody else is there to ring."""
 
     name = "callers killed"
     short_on = ("sqlite",)
@@ -104,6 +104,12 @@ class CallersKilled(Scenario):
             play.town.site.once(death, plan=play.plan(80 + number, first=0))
         play.wait_for(0.7)
         play.kill_a_caller()
+
+    def calm(self, play: Play) -> None:
+        """Once more, when nobody else rings and nobody clicks any more."""
+        play.quiet()
+        play.town.site.once(callers.die_before_the_callbacks, plan=play.plan(89, first=0))
+        play.expect_all_within(self.within[play.town.kind] * play.slack)
 
 
 # Servers
@@ -143,9 +149,10 @@ class RollingDeploy(Scenario):
     WINDOW = SETTINGS["DRAIN"]
 
     def open(self, play: Play) -> None:
+        patience = PATIENCE * play.slack  # who gives up on a busy machine was not refused
         play.open(
             [
-                play.tab(name, label, obeys=label == "a", fidgets=self.fidgets)
+                play.tab(name, label, obeys=label == "a", fidgets=self.fidgets, patience=patience)
                 for name in play.names()
                 for label in "ab"
             ]

@@ -601,10 +601,8 @@ class Play:
             if plan["name"] not in self.unmatched
         }
 
-    def wait_until_complete(self) -> dict[str, Any]:
-        """Wait until each tab has all and shows what is stored, or the time is over."""
-        deadline = time.monotonic() + self.scenario.patience
-        facts = self.facts()
+    def all_are_complete(self, facts: dict[str, Any]) -> Callable[[], bool]:
+        """Whether each tab has what there was when the facts were read."""
         due = {name: judge.due(facts, person) for name, person in self.people.items()}
 
         def complete() -> bool:
@@ -615,6 +613,19 @@ class Play:
                 if tab in state
             )
 
+        return complete
+
+    def expect_all_within(self, seconds: float) -> None:
+        """Each tab must have all that is stored by now, though nothing new comes."""
+        try:
+            wait_until(self.all_are_complete(self.facts()), "all", seconds, every=0.1)
+        except NeverHappened:
+            self.complain(f"not all was delivered within {seconds:.0f} s")
+
+    def wait_until_complete(self) -> dict[str, Any]:
+        """Wait until each tab has all and shows what is stored, or the time is over."""
+        deadline = time.monotonic() + self.scenario.patience
+        complete = self.all_are_complete(self.facts())
         with contextlib.suppress(NeverHappened):
             wait_until(complete, "all tabs are complete", self.scenario.patience, every=0.1)
         while True:
