@@ -119,7 +119,7 @@ class Parts:
         self.postgres.stop()
 
 
-PRODUCTION = {"DEBUG": "off", "HTTPS": "off"}
+PRODUCTION = {"DJANGO_SETTINGS_MODULE": "project.settings", "DEBUG": "off", "HTTPS": "off"}
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 """As PostgreSQL ships it. The tests run without."""
 

@@ -54,6 +54,7 @@ def visit(contestant: Contestant, sockets: int, idle: float = 0) -> dict[str, An
 def broadcast(contestant: Contestant, sockets: int) -> dict[str, Any]:
     server, load = contestant.process.pid, contestant.load
     messages = SLOW_MESSAGES if contestant.slow else MESSAGES
+    load.reset()
     contestant.tell_all()  # the first one warms up
     load.wait(sockets, 60)
     time.sleep(SETTLE)
@@ -84,6 +85,7 @@ def each(contestant: Contestant, sockets: int) -> dict[str, Any]:
     """One message each to a thousand people."""
     server, load = contestant.process.pid, contestant.load
     people = min(sockets, 1_000)
+    load.reset()
     contestant.tell_each(people)
     load.wait(people, 60)
     time.sleep(SETTLE)

@@ -38,6 +38,7 @@ from ..models import Notification, Op, Pending, Receipt
 from ..wire import Close, Cursor
 from . import bell, fan_out, presence
 from .drain import drain_on_sigterm
+from .line import Frame
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
 from .number import is_due, log_database, number
 from .read import (
@@ -587,17 +588,19 @@ class Hub:
                 continue
             local.pushed = run.seq
             for language, text in by_language.items():
-                for socket in list(local.sockets.get(language, ())):
-                    self._offer(socket, run, text)
-                    written += 1
-                    if written % SLICE == 0:
-                        await asyncio.sleep(0)
+                frame, sockets = Frame(text), list(local.sockets.get(language, ()))
+                for start in range(0, len(sockets), SLICE):
+                    for socket in sockets[start : start + SLICE]:
+                        if not socket.push(run.stream, run.prev, run.seq, frame):
+                            self._not_pushed(socket, run, frame)
+                    await asyncio.sleep(0)
+                written += len(sockets)
             if run.facts:
                 stored = run.facts[0].created
                 self.commit_to_send.took((timezone.now() - stored).total_seconds())
-            for sockets in local.sockets.values():
+            for language in local.sockets.keys() - by_language.keys():
                 # One that came with another language while this was read.
-                for socket in sockets:
+                for socket in local.sockets[language]:
                     if socket.live and socket.sent[run.stream] < run.seq and not socket.behind:
                         self._fall_behind(socket)
             for fact in run.facts:
@@ -606,19 +609,16 @@ class Hub:
         self.stats["pushes"] += written
         self._recount(count_changes(run for run, _texts in texts))
 
-    def _offer(self, socket: Socket, run: Run, text: str) -> None:
+    def _not_pushed(self, socket: Socket, run: Run, text: str) -> None:
+        """It stands elsewhere, or has no room: if it lacks this, it is behind."""
         if not socket.live or run.stream not in socket.sent:
             return  # gone, or no longer of this audience, while others were written to
-        sent = socket.sent[run.stream]
-        if sent >= run.seq:
+        if socket.sent[run.stream] >= run.seq:
             return
-        if sent == run.prev and not socket.behind and socket.window_open:
-            socket.write_items(run.stream, run.seq, text)
-        else:
-            held = self._catching_up.get(socket)
-            if held is not None and len(held) < HELD:
-                held.append((run, text))
-            self._fall_behind(socket)
+        held = self._catching_up.get(socket)
+        if held is not None and len(held) < HELD:
+            held.append((run, text))
+        self._fall_behind(socket)
 
     def _fall_behind(self, socket: Socket) -> None:
         socket.behind = True

@@ -97,44 +97,52 @@ def _number(names: list[str], using: str) -> tuple[set[str], bool]:
     What is committed from here on is not left: it rings for itself. Else this would go on for as
     long as callers do.
     """
-    _create_missing(names, using)
     with transaction.atomic(using=using):
         streams = _locked(names, using)
-        heads = {stream.name: stream.head for stream in streams}
-        # Read after the lock: at READ COMMITTED this sees all that was committed before it.
-        found = list(
-            Pending.objects.using(using)
-            .filter(is_due(), shared() | models.Q(stream__in=list(heads)))
-            .order_by("id")[:ROWS]
-        )
-        # What came to a shared stream that is not locked came after we looked: stop before it,
-        # since an act that comes behind it may speak of it. The next round locks it too.
-        rows = list(takewhile(lambda row: row.stream in heads, found))
-        more = len(rows) < len(found) or len(found) == ROWS
-        if not rows:
-            return set(), more
-        entries = []
-        numbered = _folded(rows, using)
-        for row in numbered:
-            heads[row.stream] += 1
-            entries.append(
-                Entry(
-                    stream=row.stream,
-                    seq=heads[row.stream],
-                    op=row.op,
-                    notification_id=row.notification_id,
-                    arg=row.arg,
-                    created=max(row.created, row.due or row.created),
-                )
+        if len(streams) == len(names):
+            return _number_locked({stream.name: stream.head for stream in streams}, using)
+    # Outside of the transaction: streams that are seen for the first time.
+    Stream.objects.using(using).bulk_create(
+        (Stream(name=name) for name in names), ignore_conflicts=True
+    )
+    return set(), True
+
+
+def _number_locked(heads: dict[str, int], using: str) -> tuple[set[str], bool]:
+    # Read after the lock: at READ COMMITTED this sees all that was committed before it.
+    found = list(
+        Pending.objects.using(using)
+        .filter(is_due(), shared() | models.Q(stream__in=list(heads)))
+        .order_by("id")[:ROWS]
+    )
+    # What came to a shared stream that is not locked came after we looked: stop before it,
+    # since an act that comes behind it may speak of it. The next round locks it too.
+    rows = list(takewhile(lambda row: row.stream in heads, found))
+    more = len(rows) < len(found) or len(found) == ROWS
+    if not rows:
+        return set(), more
+    entries = []
+    numbered = _folded(rows, using)
+    for row in numbered:
+        heads[row.stream] += 1
+        entries.append(
+            Entry(
+                stream=row.stream,
+                seq=heads[row.stream],
+                op=row.op,
+                notification_id=row.notification_id,
+                arg=row.arg,
+                created=max(row.created, row.due or row.created),
             )
-        Entry.objects.using(using).bulk_create(entries)
-        _place(numbered, entries, using)
-        Pending.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
-        grown = {entry.stream for entry in entries}
-        if grown:
-            moved = [(heads[name], name) for name in grown]
-            execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
-        return grown, more
+        )
+    Entry.objects.using(using).bulk_create(entries)
+    _place(numbered, entries, using)
+    Pending.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
+    grown = {entry.stream for entry in entries}
+    if grown:
+        moved = [(heads[name], name) for name in grown]
+        execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
+    return grown, more
 
 
 def _folded(rows: list[Pending], using: str) -> list[Pending]:
@@ -216,14 +224,6 @@ def _locked(names: list[str], using: str) -> list[Stream]:
         streams.order_by().update(head=models.F("head"))
         return list(streams)
     return list(streams.select_for_update(no_key=connections[using].vendor == "postgresql"))
-
-
-def _create_missing(names: list[str], using: str) -> None:
-    """Make the rows of streams that are seen for the first time, outside the transaction."""
-    known = set(Stream.objects.using(using).filter(name__in=names).values_list("name", flat=True))
-    Stream.objects.using(using).bulk_create(
-        (Stream(name=name) for name in names if name not in known), ignore_conflicts=True
-    )
 
 
 def execute_many(

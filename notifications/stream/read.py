@@ -311,19 +311,20 @@ def read_runs(
     found: list[tuple[str, int, list[Entry]]] = []
     pruned = {name for name, prev in since.items() if heads.floor.get(name, 0) > prev}
     cut = False
-    for name, prev in since.items():
-        head = heads.head.get(name, 0)
-        if head <= prev or name in pruned or (cut and is_own(name)):
+    ahead = {
+        name: (prev, min(heads.head.get(name, 0), prev + limit))
+        for name, prev in since.items()
+        if heads.head.get(name, 0) > prev and name not in pruned
+    }
+    read = _entries(ahead, using)
+    for name, (prev, end) in ahead.items():
+        if cut and is_own(name):
             continue
-        entries = list(
-            Entry.objects.using(using)
-            .filter(stream=name, seq__gt=prev, seq__lte=head)
-            .order_by("seq")[:limit]
-        )
-        cut = cut or (not is_own(name) and len(entries) == limit and head > prev + limit)
-        if len(entries) < min(limit, head - prev):
+        entries = read[name]
+        if len(entries) < end - prev:
             pruned.add(name)
             continue
+        cut = cut or (not is_own(name) and heads.head[name] > end)
         found.append((name, prev, entries))
     told = _told([entry for _name, _prev, entries in found for entry in entries[:AHEAD]], using)
     runs = []
@@ -333,6 +334,31 @@ def read_runs(
         runs += _runs(name, prev, entries, told, begins.get(name, 0), using)
         cut = cut or (not is_own(name) and runs[-1].seq < entries[-1].seq)
     return runs, pruned
+
+
+def _entries(spans: Mapping[str, tuple[int, int]], using: str) -> dict[str, list[Entry]]:
+    """The entries of each stream behind one number up to another.
+
+    Short spans are read together: news for a thousand people at once are few queries.
+    """
+    entries = Entry.objects.using(using).order_by("stream", "seq")
+    found: dict[str, list[Entry]] = {name: [] for name in spans}
+    short: list[tuple[str, int]] = []
+    for name, (prev, end) in spans.items():
+        if end - prev <= SHORT:
+            short += [(name, seq) for seq in range(prev + 1, end + 1)]
+        else:
+            found[name] = list(entries.filter(stream=name, seq__gt=prev, seq__lte=end))
+    for start in range(0, len(short), TOGETHER):
+        for entry in entries.filter(pk__in=short[start : start + TOGETHER]):
+            found[entry.stream].append(entry)
+    return found
+
+
+SHORT = 4
+"""Entries of a stream that are named one by one, to be read along with those of others."""
+TOGETHER = 400
+"""Entries named in one query."""
 
 
 def _told(entries: Iterable[Entry], using: str) -> dict[int, Notification]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..conf import conf
 from ..wire import HEARTBEAT, SUBPROTOCOL, Close, Cursor
+from .line import Frame, direct
 from .read import Subscription
 
 GONE = 1006
@@ -34,11 +35,13 @@ class Socket:
     __slots__ = (
         "_after_heartbeat",
         "_allowance",
+        "_direct",
         "_finishing",
         "_heard",
         "_protocol",
         "_send",
         "_unacked",
+        "_unacked_bytes",
         "behind",
         "checked",
         "closed",
@@ -75,6 +78,7 @@ class Socket:
         self.tabs = 1
         """Windows that share it, as their leader says."""
         self._send = send
+        self._direct = direct(send)
         self._protocol = _daphnes_protocol(send)
         self.sent: dict[str, int] = {}
         self.epoch = 0
@@ -89,6 +93,7 @@ class Socket:
         self.window_bytes = WINDOW_BYTES
         self._unacked: list[int] = []
         """The sizes of the `items` frames that are not acknowledged, oldest first."""
+        self._unacked_bytes = 0
         self._after_heartbeat: int | None = None
         self.missed = 0
         self._allowance: float = conf.frames_burst
@@ -115,13 +120,13 @@ class Socket:
     def has_room(self) -> bool:
         """Whether its window has room, or is still waiting for the server to take what was
         written."""
-        if sum(self._unacked) >= self.window_bytes:
+        if self._unacked_bytes >= self.window_bytes:
             return False
-        return self.unacked < self.window and self.unsent < WINDOW_BYTES
+        return len(self._unacked) < self.window and self.unsent < WINDOW_BYTES
 
     @property
     def window_open(self) -> bool:
-        return self.has_room and self.writable
+        return self._finishing is None and self.closed is None and self.has_room
 
     @property
     def unsent(self) -> int:
@@ -151,16 +156,30 @@ class Socket:
 
     def write(self, text: str) -> None:
         """Write a frame now. No task and no wake-up, unless the server makes it wait."""
+        if self._direct is not None and self._finishing is None and self.closed is None:
+            frame = text if type(text) is Frame else Frame(text)
+            if self._direct(frame):
+                return
         self._step({"type": "websocket.send", "text": text})
+
+    def push(self, stream: str, prev: int, seq: int, text: str) -> bool:
+        """Write an `items` frame, if the socket is live, stands at `prev` and has room for it."""
+        if not self.live or self.behind or self.sent.get(stream) != prev or not self.window_open:
+            return False
+        self.write_items(stream, seq, text)
+        return True
 
     def write_items(self, stream: str, seq: int, text: str) -> None:
         """Write an `items` frame, which the client will acknowledge."""
+        frame = text if type(text) is Frame else Frame(text)
+        size = len(frame.wire)
         self.sent[stream] = seq
-        self._unacked.append(len(text) if text.isascii() else len(text.encode()))
+        self._unacked.append(size)
+        self._unacked_bytes += size
         if self._after_heartbeat is not None:
             self._after_heartbeat += 1
-        self.write(text)
-        if self._after_heartbeat is None and sum(self._unacked) >= self.window_bytes:
+        self.write(frame)
+        if self._after_heartbeat is None and self._unacked_bytes >= self.window_bytes:
             self.write_heartbeat(HEARTBEAT)  # a client counts frames: ask it to acknowledge
 
     def write_heartbeat(self, text: str) -> None:
@@ -222,7 +241,9 @@ class Socket:
             self._after_heartbeat = None
         else:
             left = self.unacked - max(1, self.window // 2)
-        del self._unacked[: self.unacked - max(0, left)]
+        taken = self.unacked - max(0, left)
+        self._unacked_bytes -= sum(self._unacked[:taken])
+        del self._unacked[:taken]
 
     def heard(self) -> bool:
         """The client said something, so the line is alive. False: it says more than it may."""

@@ -83,9 +83,9 @@ MUTATIONS: dict[str, tuple[Change, ...]] = {
     ),
     "no dedup": (
         Change(
-            "notifications.stream.hub",
-            "        if sent >= run.seq:\n            return\n        if sent == run.prev and",
-            "        if",
+            "notifications.stream.socket",
+            " or self.sent.get(stream) != prev",
+            "",
         ),
         Change(
             "notifications.stream.hub",
@@ -111,7 +111,7 @@ MUTATIONS: dict[str, tuple[Change, ...]] = {
     "no window": (
         Change(
             "notifications.stream.socket",
-            "        if sum(self._unacked) >= self.window_bytes:\n",
+            "        if self._unacked_bytes >= self.window_bytes:\n",
             "        return self.closed is None\n        if True:\n",
         ),
     ),
