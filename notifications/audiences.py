@@ -508,6 +508,7 @@ def watch_people() -> None:
     if hasattr(model, "groups"):
         m2m_changed.connect(_groups_changed, sender=model.groups.through)
         m2m_changed.connect(_powers_of_group_changed, sender=DjangoGroup.permissions.through)
+        pre_delete.connect(_before_group_deleted, sender=DjangoGroup)
     if hasattr(model, "user_permissions"):
         m2m_changed.connect(_powers_changed, sender=model.user_permissions.through)
     pre_save.connect(_before_save, sender=model)
@@ -530,6 +531,11 @@ def _groups_changed(
         for group_id in sorted(groups):
             begin_here(sorted(people), group_stream(group_id), using)
     _access_changed(people, using)
+
+
+def _before_group_deleted(instance: Any, using: str, **_: Any) -> None:
+    members = _users().using(using).filter(groups=instance.pk)
+    _access_changed(members.values_list("pk", flat=True), using)
 
 
 def _powers_changed(

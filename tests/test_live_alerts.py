@@ -33,7 +33,7 @@ def test_two_operators_share_the_queue_and_an_outsider_hears_nothing_of_it(site)
         assert "alerts" not in jz.cursor
 
         took = []
-        for number in range(3):
+        for number in range(2):
             key = f"payments-{number}"
             site.call(deeds.raise_alert, key=key, title="Gateway timeouts", level="critical")
             for client in (dana, bo):
@@ -54,12 +54,11 @@ def test_two_operators_share_the_queue_and_an_outsider_hears_nothing_of_it(site)
         jz.listen_for("For all")
         assert "payments" not in json.dumps(jz.frames)
     cookies = site.session_of("jz")
-    for server in site.servers:
-        poll = Visitor(server.url, cookies).get("/notifications/poll/?wait=0").text
-        heard = heard_by_events(server, cookies, "")
-        for text in (poll, heard):
-            assert '"welcome"' in text
-            assert "payments" not in text
+    poll = Visitor(site.url, cookies).get("/notifications/poll/?wait=0").text
+    heard = heard_by_events(site.other_server, cookies, "")
+    for text in (poll, heard):
+        assert '"welcome"' in text
+        assert "payments" not in text
 
 
 def test_when_both_click_at_once_one_wins_and_the_other_is_told_who(site):
@@ -67,7 +66,7 @@ def test_when_both_click_at_once_one_wins_and_the_other_is_told_who(site):
     with site.server.client("dana") as dana, site.other_server.client("bo") as bo:
         dana.hello()
         bo.hello()
-        for number in range(4):
+        for number in range(3):
             key = f"race-{number}"
             site.call(deeds.raise_alert, key=key, title="Race")
             for client in (dana, bo):

@@ -177,6 +177,7 @@ class Hub:
                 self._collect,
                 self._sweep,
                 self._sweep_due,
+                self._look_at_the_clock,
                 self._tell_lists,
                 self._count,
                 self._beat,
@@ -803,9 +804,13 @@ class Hub:
         since, now = self._looked, timezone.now()
         lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
         bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
-        bell.ring(await self.run(self.above.look_at_the_clock))
         self._recount(await self.run(_look_what_expired, since, now, list(self.people)))
         self._looked, self._knows_the_schedule = now, True
+
+    async def _look_at_the_clock(self) -> None:
+        """Do what is due in shared streams by itself, whether anybody listens or not."""
+        await asyncio.sleep(DUE_SWEEP)
+        bell.ring(await self.run(self.above.look_at_the_clock))
 
     async def _tell_lists(self) -> None:
         """Tell what is left of long lists, for as long as nobody else does."""

@@ -198,14 +198,13 @@ def test_a_group_is_taken_in_one_go_with_unicode_and_empty_labels(post):
     assert Alert.objects.get(key__endswith="3").labels["where"] == "東京 🗼"
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ünï"],
-)
-def test_without_the_token_nothing_is_taken(post, authorization):
-    answer = post(FIRING, authorization)
-    assert answer.status_code == 401
-    assert answer["WWW-Authenticate"] == "Bearer"
+def test_without_the_token_nothing_is_taken(post, subtests):
+    wrong = [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ünï"]
+    for authorization in wrong:
+        with subtests.test(str(authorization)):
+            answer = post(FIRING, authorization)
+            assert answer.status_code == 401
+            assert answer["WWW-Authenticate"] == "Bearer"
     assert not Pending.objects.exists()
 
 
@@ -224,28 +223,29 @@ def test_a_session_is_no_token(post):
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("payload", "said"),
-    [
-        ("{", "expected JSON"),
-        (b"\xff\xfe", "expected JSON"),
-        ("[]", "expected a JSON object, not list"),
-        ({}, 'version must be "4"'),
-        (FIRING | {"version": "5"}, "not '5'"),
-        (FIRING | {"alerts": None}, "alerts must be a list"),
-        (FIRING | {"alerts": [FIRING["alerts"][0]] * 1_001}, "at most 1000"),
-        (FIRING | {"alerts": [FIRING["alerts"][0], 7]}, "alerts[1] must be an object"),
-        (changed(labels=[]), "alerts[0].labels must be an object of strings"),
-        (changed(labels={"a": 1}), "alerts[0].labels must be an object of strings"),
-        (changed(annotations="x"), "alerts[0].annotations must be"),
-        (changed(status="pending"), "alerts[0].status must be firing or resolved"),
-        (changed(fingerprint="../.."), "alerts[0].fingerprint must be letters"),
-    ],
-)
-def test_what_is_no_payload_is_refused_whole_with_the_reason(post, payload, said):
-    answer = post(payload)
-    assert answer.status_code == 400
-    assert said in answer.json()["error"]["detail"]
+NO_PAYLOADS = [
+    ("{", "expected JSON"),
+    (b"\xff\xfe", "expected JSON"),
+    ("[]", "expected a JSON object, not list"),
+    ({}, 'version must be "4"'),
+    (FIRING | {"version": "5"}, "not '5'"),
+    (FIRING | {"alerts": None}, "alerts must be a list"),
+    (FIRING | {"alerts": [FIRING["alerts"][0]] * 1_001}, "at most 1000"),
+    (FIRING | {"alerts": [FIRING["alerts"][0], 7]}, "alerts[1] must be an object"),
+    (changed(labels=[]), "alerts[0].labels must be an object of strings"),
+    (changed(labels={"a": 1}), "alerts[0].labels must be an object of strings"),
+    (changed(annotations="x"), "alerts[0].annotations must be"),
+    (changed(status="pending"), "alerts[0].status must be firing or resolved"),
+    (changed(fingerprint="../.."), "alerts[0].fingerprint must be letters"),
+]
+
+
+def test_what_is_no_payload_is_refused_whole_with_the_reason(post, subtests):
+    for payload, said in NO_PAYLOADS:
+        with subtests.test(said):
+            answer = post(payload)
+            assert answer.status_code == 400
+            assert said in answer.json()["error"]["detail"]
     assert not Pending.objects.exists()
 
 
@@ -296,23 +296,24 @@ def test_alert_and_resolve_in_the_terminal(run):
     assert json.loads(run("resolve", "disk-full-db1", "--json"))["note"] == "deleted the old logs"
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("alert", "k", "T", "--level", "eror"), 2, 'Did you mean "error"?'),
-        (("alert", "", "T"), 2, "key must be a string that is not empty"),
-        (("alert", "k", " "), 2, "needs a title"),
-        (("alert", "k", "T", "--ttl", "0"), 2, "ttl must be"),
-        (("resolve", "disk-ful-db1"), 4, 'no alert with the key "disk-ful-db1". Did you mean'),
-        (("resolve", "disk-full-db1", "--note", "n" * 501), 2, "note is 501"),
-    ],
-)
-def test_the_terminal_says_what_is_wrong(run, words, code, said):
+MISTAKES = [
+    (("alert", "k", "T", "--level", "eror"), 2, 'Did you mean "error"?'),
+    (("alert", "", "T"), 2, "key must be a string that is not empty"),
+    (("alert", "k", " "), 2, "needs a title"),
+    (("alert", "k", "T", "--ttl", "0"), 2, "ttl must be"),
+    (("resolve", "disk-ful-db1"), 4, 'no alert with the key "disk-ful-db1". Did you mean'),
+    (("resolve", "disk-full-db1", "--note", "n" * 501), 2, "note is 501"),
+]
+
+
+def test_the_terminal_says_what_is_wrong(run, subtests):
     alert("disk-full-db1", "Disk full")
-    with pytest.raises(CommandError) as caught:
-        run(*words)
-    assert said in str(caught.value)
-    assert caught.value.returncode == code
+    for words, code, said in MISTAKES:
+        with subtests.test(said):
+            with pytest.raises(CommandError) as caught:
+                run(*words)
+            assert said in str(caught.value)
+            assert caught.value.returncode == code
     assert [one.key for one in queue()] == ["disk-full-db1"]
 
 
