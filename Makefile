@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo stack test check docs audit wheel chaos chaos-short script screenshots format clean
+.PHONY: help demo stack test check docs audit wheel chaos chaos-short script messages screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make chaos    try to lose a notification: real processes, real faults (SEED=1, ONLY=redis)"
 	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
 	@echo "make script   build the bell's scripts and styles again, after a change of their sources"
+	@echo "make messages collect the texts of the app for translators, and compile what they wrote"
 	@echo "make screenshots   the pictures of docs/screenshots.md, from the running demo"
 	@echo "make docs     the documents as a site, in build/docs; the reference pages from the code"
 	@echo "make audit    known holes in what is installed (where that can be asked), and its licences"
@@ -45,6 +46,13 @@ chaos-short: .venv/dev
 
 script:
 	@sh .ci/script
+
+LANGUAGES ?= de ar
+
+messages: .venv/dev
+	@cd notifications && mkdir -p locale && ../$(BIN)/python ../manage.py makemessages \
+		$(LANGUAGES:%=-l %) --no-location --no-wrap --no-obsolete -i static
+	@cd notifications && ../$(BIN)/python ../manage.py compilemessages
 
 screenshots: .venv/dev
 	@$(BIN)/python docs/make_screenshots.py

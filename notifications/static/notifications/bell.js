@@ -91,7 +91,7 @@ export class NotificationBell extends HTMLElement {
     for (const { alert, event } of alerts) this.fire("alert", { alert, event });
     const news = created.filter((notification) => {
       const wanted = this.fire("receive", { notification }, true);
-      if (!wanted) inbox.rows.delete(notification.id);
+      if (!wanted) inbox.bar(notification.id);
       return wanted;
     });
     if (counts) this.#count();

@@ -17,6 +17,7 @@ export class Inbox {
   #missed;
   #ahead; // [stream, seq] that `base` does not count
   #offset = 0; // of the server's clock
+  #barred = new Set();
 
   constructor({ cursor, counts, now = Date.now, kept = KEPT }) {
     Object.assign(this, { now, kept });
@@ -137,6 +138,12 @@ export class Inbox {
     change.reload = true;
   }
 
+  /** Keep one out of the list, also out of one that is on its way. */
+  bar(id) {
+    this.#barred.add(id);
+    this.rows.delete(id);
+  }
+
   /** Before asking for a list; `load` takes its answer with this token. */
   begin() {
     this.#log = [];
@@ -151,6 +158,7 @@ export class Inbox {
     this._counts(counts);
     for (const [stream, entry] of this.#log)
       if (entry.seq > (counts.at[stream] ?? 0)) this.#change(stream, entry);
+    for (const id of this.#barred) this.rows.delete(id);
     this.#log = null;
     return true;
   }

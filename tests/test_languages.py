@@ -1,0 +1,70 @@
+"""The catalogues of the app: complete, compiled, and with the same placeholders as the English."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+import notifications
+from notifications import notify
+
+FOLDER = Path(notifications.__file__).parent / "locale"
+LANGUAGES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+PLACEHOLDER = re.compile(r"%%?(?:\(\w+\))?s")
+
+
+def texts(language: str) -> dict[str, str]:
+    po = (FOLDER / language / "LC_MESSAGES" / "django.po").read_text()
+    pairs = re.findall(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n?)+)', po, re.MULTILINE)
+
+    def joined(lines: str) -> str:
+        return "".join(ast.literal_eval(line) for line in lines.splitlines())
+
+    return {joined(english): joined(other) for english, other in pairs if joined(english)}
+
+
+def test_there_are_german_and_arabic():
+    assert LANGUAGES == ["ar", "de"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_translated_and_keeps_its_placeholders(language):
+    assert len(texts(language)) > 100
+    for english, other in texts(language).items():
+        assert other, f"not translated: {english!r}"
+        assert sorted(PLACEHOLDER.findall(other)) == sorted(PLACEHOLDER.findall(english)), english
+        assert english[-1:] != " " or other[-1:] == " ", english
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_compiled_is_what_is_written(language):
+    with (FOLDER / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for english, other in texts(language).items():
+        assert compiled.gettext(english) == other, "run `make messages`"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("language", "direction", "words"),
+    [
+        ("de", "ltr", ["Benachrichtigungen", "Als gelesen markieren: Export ready", "Heute"]),
+        ("ar", "rtl", ["الإشعارات", "تعليم كمقروء: Export ready", "اليوم"]),
+    ],
+)
+def test_a_page_is_in_the_language_of_its_reader(language, direction, words):
+    ana = User.objects.create_user("ana")
+    notify(ana, "Export ready")
+    client = Client(headers={"accept-language": language})
+    client.force_login(ana)
+    html = client.get("/notifications/").content.decode()
+    assert f'dir="{direction}"' in html
+    for word in words:
+        assert word in html
+    assert "Mark as read" not in html
