@@ -31,3 +31,16 @@ for (const { seed, start, steps } of histories)
     }
     assert.ok(compared > 0);
   });
+
+const alerts = JSON.parse(await readFile(new URL("alerts.json", import.meta.url), "utf8"));
+
+test("alerts end every step as the server stored them, whatever comes twice", () => {
+  const inbox = new Inbox({ cursor: { epoch: "k", user: 0, alerts: 0 }, counts: null });
+  for (const [number, { frames, stored, alerts: seq }] of alerts.entries()) {
+    for (const frame of [...frames, ...frames]) inbox.apply(frame);
+    const held = [...inbox.alerts.values()].sort((a, b) => a.id - b.id);
+    assert.deepEqual(held, stored, `step ${number}`);
+    assert.equal(inbox.cursor.alerts, seq);
+    assert.deepEqual([inbox.unseen, inbox.unread], [0, 0]);
+  }
+});
