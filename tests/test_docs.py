@@ -183,7 +183,7 @@ def test_units_are_units(found):
 @of("html", "django")
 def test_templates_are_templates(found):
     text = re.sub(r"\{% extends [^%]+%\}", "", found[2].text)
-    engines["django"].from_string(text)
+    engines["django"].from_string("{% load notifications i18n static %}" + text)
 
 
 def of_maybe(*languages):
@@ -253,6 +253,7 @@ def test_the_site_loads_nothing_from_elsewhere(built):
     [
         ("How do I notify", "quickstart.md"),
         ("add a kind", "guides/kinds.md"),
+        ("how it looks", "bell.md"),
         ("what happens when Redis dies", "concepts.md"),
         ("test my own code", "guides/testing.md"),
     ],
