@@ -303,6 +303,71 @@ def the_rest(album: Album) -> None:
     dana.context.close()
 
 
+ROOMY = {"width": 1280, "height": 860}
+
+
+def the_operators(album: Album) -> None:
+    album.chapter("The operators' pages of the admin")
+    album.worker.call(deeds.trouble)
+    album.worker.call(deeds.measured)
+    root = "/admin/notifications"
+    pages = (
+        ("alerts", f"{root}/alert/", "What is wrong, live, and who is on it."),
+        ("alert", f"{root}/alert/1/change/", "One alert: what was told, and what was done."),
+        ("connected", f"{root}/connection/", "Who is connected."),
+        (
+            "delivery",
+            f"{root}/health/",
+            "How delivery has fared in the last hour (made-up numbers).",
+        ),
+    )
+    for scheme in ("light", "dark"):
+        dark = "-dark" if scheme == "dark" else ""
+        shopper = album.window("ana")
+        dana = album.window("dana", root + "/alert/", viewport=ROOMY, color_scheme=scheme)
+        for name, path, said in pages:
+            dana.goto(path)
+            dana.locator(".nb-live-state[data-value=live]").wait_for()
+            if name == "connected":
+                dana.locator("#result_list tr", has_text="ana").first.wait_for()
+            album.take(dana, name + dark, "In the dark." if dark else said)
+        dana.goto(f"{root}/broadcast/add/")
+        dana.get_by_label("Title:").fill("Maintenance at 22:00 UTC")
+        dana.get_by_label("Text:").fill("Ten minutes at most.")
+        dana.get_by_label("Level:").select_option(label="Warning")
+        dana.locator(".nb-preview .nb-toast").wait_for()
+        dana.set_viewport_size({"width": 1280, "height": 1200})
+        said = "A broadcast: whom it reaches and how it looks, while it is written."
+        album.take(dana, "broadcast" + dark, "In the dark." if dark else said)
+        if not dark:
+            dana.get_by_role("button", name="Send").click()
+            dana.locator("[data-total=reached]").wait_for()
+            dana.set_viewport_size(ROOMY)
+            album.take(dana, "broadcast-result", "What became of it.")
+        for page in (dana, shopper):
+            page.context.close()
+    dana = album.window("dana", root + "/alert/", viewport=SMALL, color_scheme="dark")
+    album.take(dana, "alerts-small-dark", "320 pixels wide.")
+    dana.context.close()
+
+
+def the_stage(album: Album) -> None:
+    album.chapter("The demo on one page")
+    page = album.browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.goto(album.url + "/demo/")
+    ana = page.frame_locator("iframe[title^=Ana]")
+    dana = page.frame_locator("iframe[title^=Dana]")
+    ana.locator("notification-bell[state=live]").wait_for(state="attached")
+    dana.locator("notification-bell[state=live]").wait_for(state="attached")
+    ana.get_by_role("button", name="Kill the socket").click()
+    ana.locator(".missed", has_text="recovered").wait_for()
+    dana.get_by_role("button", name="Payment gateway down", exact=True).click()
+    dana.get_by_role("button", name="Acknowledge: Payment gateway down").click()
+    ana.locator(".banner", has_text="Dana").wait_for()
+    album.take(page, "stage", "A shopper and an operator, side by side.")
+    page.context.close()
+
+
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with demo() as (url, worker), sync_playwright() as playwright:
@@ -311,7 +376,15 @@ def main() -> None:
         )
         album = Album(browser, url, worker)
         worker.call(deeds.empty_inbox, username="ana")
-        for chapter in (the_bell, the_line, the_toasts, the_inbox, the_rest):
+        for chapter in (
+            the_bell,
+            the_line,
+            the_toasts,
+            the_inbox,
+            the_rest,
+            the_operators,
+            the_stage,
+        ):
             chapter(album)
         browser.close()
     head = [

@@ -7,7 +7,7 @@ from typing import Any
 from channels.layers import InMemoryChannelLayer, channel_layers
 from django.apps import apps
 from django.contrib.staticfiles import finders
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import DatabaseError, connections
 from django.template import engines
 from django.template.backends.django import DjangoTemplates
@@ -197,6 +197,22 @@ def check_templates(**_: Any) -> list[CheckMessage]:
             "No template engine knows the request, so the bell shows nothing.",
             hint=f"Add {wanted!r} to the context processors in TEMPLATES.",
             id="notifications.W008",
+        )
+    ]
+
+
+@register("notifications", Tags.templates)
+def check_admin(**_: Any) -> list[CheckMessage]:
+    """The bell is in the header of the admin."""
+    admin = "django.contrib.admin"
+    names = [config.name for config in apps.get_app_configs()]
+    if admin not in names or names.index("notifications") < names.index(admin):
+        return []
+    return [
+        Info(
+            f"'notifications' comes after {admin!r}, so the admin has no bell in its header.",
+            hint="Put 'notifications' before it in INSTALLED_APPS.",
+            id="notifications.I001",
         )
     ]
 

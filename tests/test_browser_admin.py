@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import one_site
+from tests.live.axe import Axe
 from tests.live.gate import Gate
 from tests.live.process import wait_until
 
@@ -20,6 +21,7 @@ BELL = "notification-bell"
 QUEUE = "/admin/notifications/alert/"
 SOON = 15_000  # ms, on a machine with a lot to do
 TRIES = 3
+OURS = "main"  # the frame around it is Django's
 FASTEST = 1_000  # ms, of several tries: the promise, on a machine that has better things to do
 
 pytestmark = pytest.mark.timeout(180)
@@ -391,3 +393,42 @@ def test_without_a_script_everything_can_be_done(site, chromium):
     expect(dana.locator("[data-total=reached]")).not_to_have_text("0")
     dana.goto("/admin/notifications/health/")
     expect(dana.get_by_role("img", name=re.compile("Pushed to sockets"))).to_be_visible()
+
+
+@one_site
+def test_the_checker_finds_nothing_wrong_on_any_page_light_or_dark(site, chromium):
+    for key, level in (("minor", "warning"), ("grave", "critical")):
+        site.call(fire, key=key, level=level, source="tests", labels={"host": "node-3"})
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    axe = Axe(dana)
+    wrong = {}
+
+    def check(name: str) -> None:
+        for details in dana.locator("main details").all():
+            details.evaluate("one => (one.open = true)")
+        for scheme in ("light", "dark"):
+            dana.emulate_media(color_scheme=scheme)
+            wrong[name, scheme] = axe.run(OURS, ".nb-strip")["violations"]
+        width, room = dana.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width <= room, name
+
+    button(dana, "Acknowledge", "minor").click()
+    expect(row(dana, "minor")).to_contain_text("Acknowledged by dana", timeout=SOON)
+    check("queue")
+    row(dana, "grave").get_by_role("link").click()
+    expect(dana.locator("#nb-alert-row")).to_be_visible()
+    check("alert")
+    for page in ("connection/", "health/", "broadcast/", "broadcast/add/"):
+        dana.goto(f"/admin/notifications/{page}")
+        check(page)
+    dana.get_by_label("Title:").fill("Maintenance")
+    expect(dana.locator(".nb-preview .nb-toast")).to_be_visible(timeout=SOON)
+    check("preview")
+    dana.get_by_role("button", name="Send").click()
+    asks = dana.get_by_role("button", name="Yes, send it")
+    if asks.count():
+        check("asks")
+        asks.click()
+    expect(tile(dana, "reached")).to_be_visible()
+    check("result")
+    assert not any(wrong.values()), wrong

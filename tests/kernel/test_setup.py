@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
@@ -64,6 +65,13 @@ def test_an_in_memory_layer_in_production_is_a_warning():
     layers = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}}
     with override_settings(CHANNEL_LAYERS=layers):
         assert "notifications.W002" not in ids(include_deployment_checks=True)
+
+
+def test_an_admin_that_comes_first_has_no_bell_and_that_is_said():
+    assert "notifications.I001" not in ids()
+    apps = [name for name in settings.INSTALLED_APPS if name != "notifications"]
+    with override_settings(INSTALLED_APPS=[*apps, "notifications"]):
+        assert "notifications.I001" in ids()
 
 
 def test_the_package_can_be_imported_before_django_is_ready():

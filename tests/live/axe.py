@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 SOURCE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 ASK = """
 (async () => {
-  const found = await axe.run(%s, { resultTypes: ["violations", "incomplete"] });
+  const found = await axe.run(%s, { resultTypes: ["violations", "incomplete"], preload: false });
   const told = (list) => list.flatMap(({ id, nodes }) =>
     nodes.map(({ target, any, all, none }) =>
       [id, target.join(" "), [...any, ...all, ...none].map((one) => one.message).join("; ")]));

@@ -612,3 +612,75 @@ def send_steadily(to: str, titles: list[str], every: float) -> None:
     for title in titles:
         send(to, title)
         time.sleep(every)
+
+
+# Operators
+
+
+def trouble() -> None:
+    """A queue of alerts as operators may have it, and some hours of them."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from notifications import alert, alerts, resolve
+    from notifications.models import Alert, AlertHour
+
+    labels = {"env": "live", "runbook_url": "https://wiki.example/payments"}
+    alert(
+        "payments-down",
+        "Payment gateway times out",
+        body="HTTPSConnectionPool(host='pay.example'): Read timed out.",
+        level="critical",
+        source="payments",
+        labels=labels,
+        url="/orders/",
+    )
+    for _ in range(41):
+        alert("disk-var", "Disk /var is 91 % full", level="warning", source="node-3")
+    alert("mail-queue", "Mail queue grows", source="postfix")
+    alert("certificate", "Certificate ends in 3 days", level="warning", source="cron")
+    alert("backup", "Backup failed", source="cron")
+    resolve("backup", "It ran again.")
+    alerts.position()
+    ids = dict(Alert.objects.values_list("key", "pk"))
+    dana, now = person("dana"), timezone.now()
+    alerts.acknowledge([ids["disk-var"]], dana, "cleaning up logs")
+    alerts.mute([ids["certificate"]], dana, now + timedelta(hours=4), "the new one is ordered")
+    alerts.note([ids["payments-down"]], dana, "called the bank")
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    AlertHour.objects.bulk_create(
+        AlertHour(
+            alert_id=ids["disk-var"], hour=hour - timedelta(hours=back), count=back * 7 % 29 + 2
+        )
+        for back in range(1, 24)
+    )
+
+
+def measured() -> None:
+    """An hour of delivery, as a busy site may have measured it."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from notifications.models import Process, Sample
+    from notifications.stream.timing import BOUNDS
+
+    process = Process.objects.order_by("started").last()
+    minute = timezone.now().replace(second=0, microsecond=0)
+    for back in range(1, 60):
+        pushes = 900 + back * 137 % 400 + (700 if 20 < back < 26 else 0)
+        late = pushes // (12 if 20 < back < 26 else 60)
+        latency = [pushes - late, late, *[0] * (len(BOUNDS) - 1)]
+        figures = {
+            "sockets": 310 + back * 53 % 40,
+            "pushes": pushes,
+            "latency": latency,
+            "layer_ms": 0.6 + back * 31 % 7 / 10,
+            "backlog": back * 11 % 4,
+            "failures": 3 if back == 23 else 0,
+            "reconnects": 40 if back == 22 else back % 3,
+            "dropped": 0,
+        }
+        when = minute - timedelta(minutes=back)
+        Sample.objects.update_or_create(process=process, minute=when, defaults=figures)
