@@ -391,6 +391,11 @@ def fold(rows: list[Pending], using: str) -> list[Pending]:
 numbering.FOLDS[Op.ALERT] = fold
 
 
+def fold_what_waits() -> set[str]:
+    """Fold it now, if no transaction is open and nobody is in the way; the streams that grew."""
+    return number([ALERTS], PATIENCE)
+
+
 def look_at_the_clock() -> set[str]:
     """Fold what waits, and do what is due by itself; the streams that grew. For every process,
     every second: under the stream's lock it is done once."""
@@ -534,7 +539,7 @@ def mute_labels(labels: Mapping[str, Any], by: Any, until: datetime, reason: str
     checked_text("note", reason, Alert.NOTE_LENGTH)
     using = log_database()
     mute = Mute(labels=labels, until=until, reason=reason, person=by, by=by.get_username())
-    number([ALERTS], PATIENCE)
+    fold_what_waits()
     with transaction.atomic(using=using):
         mute.save(using=using)
         firing = Alert.objects.using(using).exclude(state=State.RESOLVED)
@@ -542,7 +547,7 @@ def mute_labels(labels: Mapping[str, Any], by: Any, until: datetime, reason: str
         if ids:
             detail = {"until": until.isoformat(), "labels": labels}
             _act(Kind.MUTED, ids, by, reason, _muting(by, until, reason), None, detail)
-    number([ALERTS], PATIENCE)
+    fold_what_waits()
     return mute
 
 
@@ -612,7 +617,7 @@ def _act(
     note = checked_text("note", note, Alert.NOTE_LENGTH)
     wanted = sorted(set(ids))
     using = log_database()
-    number([ALERTS], PATIENCE)  # what was told before the click comes before it
+    fold_what_waits()  # what was told before the click comes before it
     with transaction.atomic(using=using):
         found = _locked(models.Q(pk__in=wanted), using)
         missing = set(wanted) - {one.pk for one in found}
@@ -643,7 +648,7 @@ def _act(
             arg = {"touch": [one.pk for one in changed], "event": events[0].as_json()}
             publish([News(Op.ALERT, ALERTS, arg=arg)], using)
             _tell_history(changed, kind, by, note)
-    number([ALERTS], PATIENCE)
+    fold_what_waits()
     return outcome
 
 
@@ -726,7 +731,7 @@ def position() -> int:
 
     What is pending is numbered first, if no transaction is open and nobody is in the way.
     """
-    number([ALERTS], PATIENCE)
+    fold_what_waits()
     return read_heads([ALERTS]).head.get(ALERTS, 0)
 
 

@@ -163,9 +163,11 @@ class Reporter:
     def _store(self, groups: dict[str, _Group]) -> None:
         from django.db import connections
 
-        from .alerts import tell
+        from .alerts import fold_what_waits, tell
 
         try:
+            # What was written the last time: where no server does it, nobody else may.
+            fold_what_waits()
             tell(
                 replace(group.alarm() if callable(group.alarm) else group.alarm, count=group.count)
                 for group in groups.values()
@@ -192,7 +194,8 @@ class Reporter:
 
 
 reporter = Reporter()
-os.register_at_fork(after_in_child=reporter._begin_anew)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reporter._begin_anew)
 atexit.register(reporter.flush)
 
 

@@ -26,7 +26,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from .alerts import LABEL_LENGTH, LABELS, Alarm, AllClear, tell
+from .alerts import LABEL_LENGTH, LABELS, Alarm, AllClear, fold_what_waits, tell
 from .conf import conf
 from .errors import BadFrame, BadNotification
 from .models import Alert, Notification
@@ -78,6 +78,7 @@ def alertmanager(request: HttpRequest) -> HttpResponse:
         return _refused(413, "too_large", f"at most {BYTES} bytes.")
     try:
         said = told(loads(body))
+        fold_what_waits()  # of the last time: where no server does it, nobody else may
         tell(said)
     except (BadFrame, BadNotification) as error:
         return _refused(400, error.code, str(error))

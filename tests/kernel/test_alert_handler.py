@@ -226,6 +226,15 @@ def test_while_the_database_is_away_errors_wait_and_are_counted(log, monkeypatch
     assert one.count == 10
 
 
+def test_with_no_server_the_handler_itself_keeps_what_waits_short(log):
+    """A site under WSGI whose admin nobody opens over a weekend."""
+    for _second in range(5):
+        log.error("every second")
+        assert reporter.flush(10)
+    assert Pending.objects.filter(stream=ALERTS).count() == 1
+    assert Alert.objects.get().count == 4
+
+
 def test_many_threads_lose_nothing(log):
     def storm():
         for _ in range(200):
