@@ -38,6 +38,8 @@ SEARCHED = 5_000
 """Notifications of one stream that a page of a search looks through; the next page goes on."""
 KINDS_FROM = 300
 """The newest notifications whose kinds are offered as filters."""
+WALKED = 1_000
+"""Postings of a shared stream, beyond which what was read one by one moves the watermark."""
 LOCK_PATIENCE = 1.0
 """Seconds that a page waits to number what is pending, before it shows it unnumbered."""
 
@@ -416,6 +418,8 @@ class Inbox:
             Receipt.objects.using(using).bulk_update(
                 changed, ["seen", "read", "read_at", "archived_at"]
             )
+            for stream in {receipt.notification.audience for receipt in changed} - {""}:
+                self._shorten(stream, read_seqs.get(stream, 0))
             changed_ids = [receipt.notification_id for receipt in changed]
             self._publish(op, {"ids": changed_ids}, changed_ids)
         return len(changed)
@@ -455,6 +459,52 @@ class Inbox:
             Receipt.objects.using(using).bulk_create(new, ignore_conflicts=True)
         return list(mine.select_for_update(of=("self",)))
 
+    def _shorten(self, stream: str, read_seq: int) -> None:
+        """Move the watermark of a shared stream on, over what was read one by one.
+
+        A count walks from there to the first hundred that are unread. When these lie far apart,
+        they are marked as unread one by one, and the watermark goes behind them. For the person
+        nothing changes; nor for who asks how many have read it, so what is over counts as unread.
+        """
+        using = log_database()
+        postings = Posting.objects.using(using).filter(stream=stream, seq__gt=read_seq)
+        last = postings.order_by("-seq").values_list("seq", flat=True).first()
+        if last is None or last <= read_seq + WALKED:
+            return
+        mine = Q(notification__receipts__person=self.person_id)
+        unread = list(
+            postings.annotate(mine=FilteredRelation("notification__receipts", condition=mine))
+            .filter(mine__read=None)
+            .order_by("stream", "seq")[: Counts.CAP]
+        )
+        if len(unread) == Counts.CAP:
+            last = unread[-1].seq
+        if last <= read_seq + WALKED:
+            return
+        reader = Reader.objects.using(using).filter(person_id=self.person_id, stream=stream)
+        seen_seq = reader.values_list("seen_seq", flat=True)[0]
+        ids = [posting.notification_id for posting in unread]
+        Receipt.objects.using(using).bulk_create(
+            (
+                Receipt(
+                    person_id=self.person_id,
+                    notification_id=posting.notification_id,
+                    named=False,
+                    seq=posting.seq,
+                    created=posting.created,
+                )
+                for posting in unread
+            ),
+            ignore_conflicts=True,
+        )
+        kept = Receipt.objects.using(using).filter(
+            person_id=self.person_id, notification_id__in=ids
+        )
+        kept.update(read=False)
+        kept.filter(seq__lte=seen_seq).update(seen=True)
+        reader.update(read_seq=last, seen_seq=max(seen_seq, last))
+        self._shorten(stream, last)
+
     def _move(self, op: Op, upto: Cursor) -> int:
         using = log_database()
         with transaction.atomic(using=using, savepoint=False):
@@ -474,13 +524,17 @@ class Inbox:
                 reader.filter(seen_seq__lt=seq).update(seen_seq=seq)
                 if op == Op.READ_ALL:
                     reader.filter(read_seq__lt=seq).update(read_seq=seq)
-                    # What was kept unread one by one is read now too.
-                    Receipt.objects.using(using).filter(
-                        person_id=self.person_id,
-                        read=False,
-                        seq__lte=seq,
-                        notification__audience="" if name == self.subscription.own else name,
-                    ).update(read=None)
+                # What was kept unread one by one is read, or seen, now too.
+                kept = Receipt.objects.using(using).filter(
+                    person_id=self.person_id,
+                    read=False,
+                    seq__lte=seq,
+                    notification__audience="" if name == self.subscription.own else name,
+                )
+                if op == Op.READ_ALL:
+                    kept.update(read=None)
+                else:
+                    kept.filter(seen=False).update(seen=True)
             after = self.counts()
             changed = before.unread - after.unread
             if op == Op.SEEN:
@@ -530,6 +584,8 @@ def _apply(op: Op, receipt: Receipt, read_seq: int, now: datetime) -> bool:
             receipt.read, receipt.read_at, receipt.seen = False, None, True
         case Op.ARCHIVED if receipt.archived_at is None:
             receipt.archived_at, receipt.seen = now, True
+            if unread:
+                receipt.read = False  # so that the watermark may go on over it
         case Op.UNARCHIVED if receipt.archived_at is not None:
             receipt.archived_at = None
         case _:

@@ -101,7 +101,8 @@ WHERE c.notification_id = %s
 """
 _SHARED = """
 SELECT COUNT(*),
-    SUM(CASE WHEN c.seen OR r.seen_seq >= %s THEN 1 ELSE 0 END),
+    SUM(CASE WHEN c.seen OR (r.seen_seq >= %s AND (c.{read} IS NULL OR c.{read}))
+        THEN 1 ELSE 0 END),
     SUM(CASE WHEN c.{read} OR (c.{read} IS NULL AND r.read_seq >= %s) THEN 1 ELSE 0 END)
 FROM {reader} r
 LEFT JOIN {receipt} c ON c.notification_id = %s AND c.person_id = r.person_id

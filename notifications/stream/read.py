@@ -21,7 +21,7 @@ from django.utils import timezone
 from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt, Stream
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
-from .number import log_database, number
+from .number import is_due, log_database, number
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -133,23 +133,39 @@ def _joined(
         since = postings.filter(created__gte=first, created__lt=last).order_by("created")
         later = list(since.values_list("created", "seq"))
         highest = list(accumulate((seq for _created, seq in later), max, initial=start))
+        head, waiting = _coming(name, using)
         for person_id, joined in moments.items():
             before = bisect_left(later, joined, key=itemgetter(0))
-            begins[person_id, name] = highest[before]
+            told = [place for place, created in enumerate(waiting, 1) if created < joined]
+            begins[person_id, name] = head + told[-1] if told else highest[before]
     return begins
 
 
 def begin_here(person_ids: Iterable[Any], stream: str, using: str) -> None:
-    """The people join the audience of `stream` now: it begins for them at its head.
+    """The people join the audience of `stream` now: it begins for them behind all that is in it.
 
     Those who were in it before keep what they had.
     """
-    head = Stream.objects.using(using).filter(name=stream).values_list("head", flat=True).first()
+    head, waiting = _coming(stream, using)
     Reader.objects.using(using).bulk_create(
-        (_reader(person_id, stream, head or 0) for person_id in person_ids),
+        (_reader(person_id, stream, head + len(waiting)) for person_id in person_ids),
         ignore_conflicts=True,
         batch_size=1_000,
     )
+
+
+def _coming(stream: str, using: str) -> tuple[int, list[datetime]]:
+    """The head of a stream, and since when the rows wait that get the numbers behind it.
+
+    What is numbered between the two statements is in neither: somebody may see a little of what
+    was before their time, and never misses what came after.
+    """
+    streams = Stream.objects.using(using).filter(name=stream)
+    head = streams.values_list("head", flat=True).first() or 0
+    waiting = Pending.objects.using(using).filter(is_due(), stream=stream).order_by("id")
+    return head, [
+        max(created, due or created) for created, due in waiting.values_list("created", "due")
+    ]
 
 
 def told_by_name(person_id: Any, using: str) -> list[int]:
@@ -584,7 +600,7 @@ def _counted(subscriptions: Sequence[Subscription]) -> tuple[int, list[Counts]]:
         read=connection.ops.quote_name("read"),
     )
     with connection.cursor() as cursor:
-        cursor.execute(sql, [now] * 5 + keys)
+        cursor.execute(sql, [now] * 6 + keys)
         rows = cursor.fetchall()
     epoch = 0
     found: dict[Any, list[tuple[str, int, int, int]]] = {}
@@ -646,12 +662,14 @@ _UNSEEN_OWN = _count(_OWN + " AND c.seq > r.seen_seq AND NOT c.seen", _BY_RECEIP
 _UNSEEN_SHARED = _count(
     _SHARED + " AND p.seq > r.seen_seq AND (c.seen IS NULL OR NOT c.seen)", _BY_POSTING
 )
+_UNSEEN_KEPT = _count(_KEPT + " AND NOT c.seen", _BY_RECEIPT)
 _UNREAD_OWN = _count(_OWN + " AND c.seq > r.read_seq", _BY_RECEIPT)
 _UNREAD_SHARED = _count(_SHARED + " AND p.seq > r.read_seq", _BY_POSTING)
 _UNREAD_KEPT = _count(_KEPT, _BY_RECEIPT)
 _COUNTS = f"""
 SELECT r.person_id, r.stream, s.head,
-    CASE WHEN r.stream LIKE 'user.%%' THEN {_UNSEEN_OWN} ELSE {_UNSEEN_SHARED} END,
+    CASE WHEN r.stream LIKE 'user.%%' THEN {_UNSEEN_OWN} ELSE {_UNSEEN_SHARED} END
+        + {_UNSEEN_KEPT},
     CASE WHEN r.stream LIKE 'user.%%' THEN {_UNREAD_OWN} ELSE {_UNREAD_SHARED} END
         + {_UNREAD_KEPT}
 FROM {{reader}} r JOIN {{stream}} s ON s.name = r.stream
