@@ -29,8 +29,8 @@ NO_BELL = Change(
 )
 NO_SWEEP = Change(
     "notifications.stream.hub",
-    "        period = conf.sweep if self.healthy else conf.sweep_unhealthy\n",
-    "        period = 3_600\n        self._sweep_now.clear()\n",
+    "        self._sweep_now.clear()\n        names =",
+    "        self._sweep_now.clear()\n        return\n        names =",
 )
 
 MUTATIONS: dict[str, tuple[Change, ...]] = {

@@ -249,7 +249,8 @@ class RedisHung(Scenario):
 
 
 class RedisFlushed(Scenario):
-    """Redis forgets everything (FLUSHALL) and throws all its clients out, again and again."""
+    """Redis forgets everything (FLUSHALL) and throws all its clients out, again and again; at the
+    end with one call after each time, when nobody else is there to ring."""
 
     name = "Redis flushed"
     on = ("postgres",)
@@ -260,9 +261,19 @@ class RedisFlushed(Scenario):
         assert play.town.redis is not None
         for number in range(6):
             play.wait_for(0.1 + 0.15 * number)
-            play.town.redis_says("FLUSHALL")
-            play.town.redis_says("CLIENT", "KILL", "TYPE", "pubsub")
-            play.town.redis_says("CLIENT", "KILL", "TYPE", "normal")
+            self.flush(play)
+
+    def calm(self, play: Play) -> None:
+        play.quiet()
+        for number in range(6):
+            self.flush(play)
+            play.town.ask(callers.call, plan=play.plan(81 + number), calls=1)
+        play.expect_all_within(self.within[play.town.kind] * play.slack)
+
+    def flush(self, play: Play) -> None:
+        play.town.redis_says("FLUSHALL")
+        play.town.redis_says("CLIENT", "KILL", "TYPE", "pubsub")
+        play.town.redis_says("CLIENT", "KILL", "TYPE", "normal")
 
 
 class RedisAbsent(Scenario):
@@ -288,7 +299,8 @@ class NoBells(Scenario):
 
 
 class OneCallersBellsLost(Scenario):
-    """The bells of one process are lost; those of the others ring."""
+    """The bells of one process are lost; those of the others ring. At the end that one calls when
+    nobody else does."""
 
     name = "one caller's bells lost"
     on = ("postgres",)
@@ -296,7 +308,12 @@ class OneCallersBellsLost(Scenario):
 
     def open(self, play: Play) -> None:
         super().open(play)
-        play.seat_one_with("no bell")
+        self.mute = play.seat_one_with("no bell")
+
+    def calm(self, play: Play) -> None:
+        play.quiet()
+        self.mute.call(callers.call, plan=play.plan(81), calls=5)
+        play.expect_all_within(self.within[play.town.kind] * play.slack)
 
 
 # The database
@@ -438,7 +455,7 @@ class HalfOpen(Scenario):
 
 
 class NeverReads(Scenario):
-    """Forty clients of one person come back from a long absence, ask for everything (500
+    """Forty clients of one person come back from a long absence, ask for everything (800
     notifications of 10,000 characters and more), and never read a byte nor acknowledge anything.
     Each may cost the server less than 1 MiB."""
 
@@ -448,12 +465,12 @@ class NeverReads(Scenario):
     town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 25.0}}
     within: ClassVar[dict[str, float]] = {"postgres": 30.0, "sqlite": 30.0}
     """The backlog is one long transaction; what is in it counts from when it was written."""
-    BACKLOG = 500
-    """5 MB: more than the kernel's own buffers hold for one connection that takes little."""
-    FIRST = 4
+    BACKLOG = 800
+    """8 MB: more than the kernel's own buffers hold for one connection that takes little."""
+    FIRST = 2
     """Those that come before them find the server's own working memory not yet made."""
     STALLED = 40
-    """A quarter of them in the short form."""
+    """A tenth of them in the short form."""
     EACH = 1024.0
     """KiB"""
 
@@ -473,7 +490,7 @@ class NeverReads(Scenario):
         cursor = play.ledger.tell("state")[f"{name}/a"]["cursor"]
         cursor = {key: value if key == "epoch" else 0 for key, value in cursor.items()}
         stalled = play.town.ledger()
-        many = self.STALLED if play.size >= 2_000 else self.STALLED // 4
+        many = self.STALLED if play.size >= 2_000 else self.STALLED // 10
         for server in play.town.servers:
             labels = [f"stalled-{server.port}-{number}" for number in range(self.FIRST + many)]
             plans = [
@@ -481,8 +498,8 @@ class NeverReads(Scenario):
                 for label in labels
             ]
             play.unmatched.update(plan["name"] for plan in plans)
-            before = self.grown(play, server, plans[: self.FIRST], stalled)
-            after = self.grown(play, server, plans[self.FIRST :], stalled)
+            before = self.grown(play, server, plans[: self.FIRST], stalled, 1)
+            after = self.grown(play, server, plans[self.FIRST :], stalled, 5)
             each = (after - before) / many
             play.note(f"{server.kind}: {each:.0f} KiB for each of {many} stalled readers")
             if each > self.EACH:
@@ -490,8 +507,13 @@ class NeverReads(Scenario):
         stalled.process.kill()
         play.town.ledgers.remove(stalled)
 
-    def grown(self, play: Play, server: Any, plans: list[dict[str, Any]], stalled: Any) -> int:
-        """KiB of the server when these clients are connected and it grows no more."""
+    def grown(
+        self, play: Play, server: Any, plans: list[dict[str, Any]], stalled: Any, seconds: float
+    ) -> int:
+        """KiB of the server when these clients are connected for so long and it grows no more.
+
+        It does not grow while the kernel's buffers take all.
+        """
         wanted = play.sockets(server) + len(plans)
         play.open(plans, stalled)
         wait_until(
@@ -500,8 +522,8 @@ class NeverReads(Scenario):
             30,
         )
         peak, grew = server_kib(server), time.monotonic()
-        deadline = grew + 20
-        while time.monotonic() < min(grew + 1.5, deadline):
+        least, most = grew + seconds, grew + 30
+        while time.monotonic() < min(max(grew + 1.5, least), most):
             if (now := server_kib(server)) > peak + 256:
                 grew = time.monotonic()
             peak = max(peak, now)
@@ -515,7 +537,8 @@ class NeverAcks(Scenario):
 
     name = "never acks"
     short_on = ("sqlite",)
-    broken_by = ("no resume",)
+    broken_by = ("no heartbeat", "no resume")
+    town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 2.0, "WINDOW": 8}}
     calls: ClassVar[dict[str, Any]] = {"rest": 0.1}
     within: ClassVar[dict[str, float]] = {"postgres": 60.0, "sqlite": 60.0}
     patience = 90.0

@@ -512,7 +512,7 @@ class Play:
         seat.begin(callers.call, plan=self.plan(which + 20, **self.scenario.calls), calls=left)
         self.busy.append((seat, which + 20))
 
-    def seat_one_with(self, mutation: str) -> None:
+    def seat_one_with(self, mutation: str) -> Worker:
         """The first caller is of another build than the rest."""
         env = self.town.site.env | {"CHAOS_BREAK": mutation}
         odd = Worker(env, self.town.folder / f"{self.run}-odd.log")
@@ -520,6 +520,7 @@ class Play:
         self.town.seats(self.scenario.callers(self.town.kind, self.size))
         self.town.seated[0].stop()
         self.town.seated[0] = odd
+        return odd
 
     def abandon(self) -> None:
         """Something went wrong: end the callers where they are, and let what runs be judged."""
