@@ -177,6 +177,8 @@ class _Reading:
         self.unproved: set[int] = set()
         """Acted on before they were known, while a list was on its way."""
         self.waits_for_list = False
+        self.began = 0.0
+        """When the tab was told to begin anew: what is older, it reads page by page."""
 
     def take(self, line: Line) -> None:
         match line["e"]:
@@ -185,12 +187,12 @@ class _Reading:
                     self._adopt(line["cursor"])
                 elif line["mode"] == "reset":
                     self._adopt(line["cursor"])
-                    self.waits_for_list = True
+                    self.waits_for_list, self.began = True, line["t"]
                 elif self.epoch is None:  # it came with a cursor that we gave it
                     self._adopt(line["held"])
             case "reset":
                 self._adopt(line["cursor"])
-                self.waits_for_list = True
+                self.waits_for_list, self.began = True, line["t"]
             case "list":
                 self._list(line)
             case "copy":
@@ -212,7 +214,7 @@ class _Reading:
 
     def _list(self, line: Line) -> None:
         for id in line["ids"]:
-            if id in self.mine and id not in self.known:
+            if id in self.mine and id not in self.known and self.when[id] > self.began:
                 self._late(id, line["t"])
         self.known.update(line["ids"])
         for id in self.unproved - self.known:

@@ -326,7 +326,7 @@ class Tab:
         for view in ("all", "archived"):
             before = ""
             while before is not None:
-                path = f"/notifications/list/?view={view}{before}"
+                path = f"/notifications/list/?view={view}&size=100{before}"
                 try:
                     status, body = await fetched(self.url, path, self.cookie)
                 except LOST_LINE:

@@ -65,13 +65,13 @@ MUTATIONS: dict[str, tuple[Change, ...]] = {
     "id cursor": (
         Change(
             "notifications.stream.number",
-            "            heads[row.stream] += 1\n",
-            "            heads[row.stream] = max(heads[row.stream], row.id)\n",
+            "        heads[row.stream] += 1\n",
+            "        heads[row.stream] = max(heads[row.stream], row.id)\n",
         ),
         Change(
             "notifications.stream.number",
-            "                    seq=heads[row.stream],\n",
-            "                    seq=row.id,\n",
+            "                seq=heads[row.stream],\n",
+            "                seq=row.id,\n",
         ),
     ),
     "own stream first": (

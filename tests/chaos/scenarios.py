@@ -360,6 +360,8 @@ class BackupRestored(Scenario):
     short_on = ("postgres",)
     broken_by = ("cursor unchecked",)
     within: ClassVar[dict[str, float]] = {"postgres": 30.0, "sqlite": 30.0}
+    patience = 120.0
+    """Each tab loads all of its inbox anew, where a browser would load a page of it."""
 
     def trouble(self, play: Play) -> None:
         play.wait_for(0.4)

@@ -124,6 +124,13 @@ def test_after_a_reset_a_list_stands_for_what_it_names_and_the_log_goes_on_from_
     assert verdict(lines, rows, log).lost == 1
 
 
+def test_what_is_older_than_a_reset_is_not_late_in_its_list_and_what_is_newer_may_be():
+    reset = {"e": "reset", "why": "epoch", "cursor": {"epoch": "k", "user": 5, "everyone": 0}}
+    lines = [FRESH, reset | {"t": 15.0}, {"e": "list", "ids": [51], "t": 19.0}]
+    assert verdict(lines, [told(51, 1)]).worst == 0  # made at 10
+    assert verdict(lines, [told(51, 1) | {"created": 16.0}]).worst == pytest.approx(3)
+
+
 def test_rolled_back_and_stored_is_a_phantom_and_committed_and_gone_is_lost():
     back = [{"e": "rolled back", "w": 1, "n": [1], "t": 10.0}]
     assert verdict([FRESH, created(1, 51)], [told(51, 1)], callers=back).phantoms == 1
