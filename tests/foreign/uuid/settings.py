@@ -9,6 +9,7 @@ SECRET_KEY = "foreign" * 8
 ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = [
     "daphne",
+    "notifications",
     "people",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -16,7 +17,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "notifications",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
