@@ -121,7 +121,7 @@ class ServerKilled(Scenario):
 
     name = "server killed"
     broken_by = ("no resume",)
-    within: ClassVar[dict[str, float]] = {"postgres": 6.0, "sqlite": 30.0}
+    within: ClassVar[dict[str, float]] = {"postgres": 5.0, "sqlite": 30.0}
     BACK = 5.0
 
     def trouble(self, play: Play) -> None:

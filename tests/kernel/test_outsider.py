@@ -18,12 +18,13 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications import Everyone, Group, Staff, broadcast, inbox_of, notify
+from notifications import Everyone, Group, Staff, alert, broadcast, inbox_of, notify
 from notifications.consumers import NotificationConsumer
 from notifications.errors import BadCursor
-from notifications.models import Entry, Notification, Reader, Receipt
+from notifications.models import Alert, AlertEvent, Entry, Mute, Notification, Reader, Receipt
 from notifications.notices import render
 from notifications.stream.hub import Hub
+from notifications.stream.number import number
 from notifications.stream.read import greet, read_since, write_runs
 from notifications.wire import Cursor
 from tests.live import deeds
@@ -53,9 +54,12 @@ class Others:
         notify(self.ana, f"{SECRET} 5", at=timezone.now() + timedelta(hours=1))
         broadcast(Everyone(), "For all")
         notify(self.jz, "For jz")
+        alert("secret", f"{SECRET} 6", body=SECRET, level="critical", source=SECRET)
+        number(["alerts"])
         for person in (self.ana, self.dana, self.jz):
             inbox_of(person).number()
         self.ids = [one.pk for one in sent]
+        self.targets = [*self.ids, Alert.objects.get().pk]
         self.epochs = [inbox_of(one).counts().at.epoch for one in (self.jz, self.ana, self.dana)]
         self.streams = [
             *("user", f"user.{self.ana.pk}", f"user.{self.dana.pk}", f"user.{self.jz.pk}"),
@@ -70,6 +74,7 @@ class Others:
             list(Receipt.objects.filter(person_id__in=theirs).order_by("pk").values()),
             list(Reader.objects.filter(person_id__in=theirs).order_by("pk").values()),
             list(Notification.objects.order_by("pk").values()),
+            *(list(model.objects.order_by("pk").values()) for model in (Alert, AlertEvent, Mute)),
             list(Entry.objects.exclude(stream=f"user.{self.jz.pk}").order_by("pk").values()),
         ]
 
@@ -119,15 +124,16 @@ def test_no_cursor_and_no_action_opens_anothers_stream_by_websocket(others, sett
         **{name: chance.choice([0, 1, 99]) for name in chance.sample(others.streams, 3)},
     }
     deeds_of_jz = ["read", "unread", "archive", "unarchive", "seen", "read_all"]
+    deeds_of_jz += ["ack_alert", "resolve_alert", "mute_alert", "unmute_alert"]
     answers: list[dict] = []
 
     async def visit() -> None:
         script = [{"type": "hello", "cursor": pick(), "tab": f"user.{others.ana.pk}", "lang": "en"}]
-        for number in range(12):
+        for which in range(12):
             script.append({"type": "sync", "cursor": pick()})
-            act = {"type": "do", "id": number, "action": chance.choice(deeds_of_jz)}
+            act = {"type": "do", "id": which, "action": chance.choice(deeds_of_jz)}
             if chance.random() < 0.6:
-                act["ids"] = chance.sample(others.ids, chance.randint(1, 3))
+                act["ids"] = chance.sample(others.targets, chance.randint(1, 3))
             else:
                 act["upto"] = pick()
             script.append(act)
@@ -151,6 +157,7 @@ def test_no_cursor_and_no_action_opens_anothers_stream_by_websocket(others, sett
     assert {frame["error"]["code"] for frame in done if not frame["ok"]} >= {
         "not_yours",
         "bad_cursor",
+        "forbidden",
     }
     assert others.state() == before
 
@@ -161,12 +168,12 @@ def test_no_address_and_no_body_opens_anothers_stream_by_http(others):
     chance = random.Random(4)
     before = others.state()
     asked = 0
-    for number in range(250):
+    for which in range(250):
         cursor = Cursor(
             chance.choice(others.epochs),
             {name: chance.choice([0, 1, 99]) for name in chance.sample(others.streams, 3)},
         )
-        match number % 5:
+        match which % 5:
             case 0:
                 answer = client.get("/notifications/poll/", {"cursor": str(cursor)})
             case 1:
@@ -175,9 +182,10 @@ def test_no_address_and_no_body_opens_anothers_stream_by_http(others):
                 query = {"view": view, "before": token, "user": others.ana.pk, "person": "ana"}
                 answer = client.get("/notifications/list/", query)
             case 2:
-                body = {"action": chance.choice(["read", "archive"]), "ids": others.ids}
+                action = chance.choice(["read", "archive", "ack_alert", "mute_alert"])
+                body = {"action": action, "ids": others.targets}
                 answer = client.post("/notifications/do/", body, "application/json")
-                assert answer.json()["error"]["code"] == "not_yours"
+                assert answer.json()["error"]["code"] in ("not_yours", "forbidden")
             case 3:
                 body = {"action": "read_all", "upto": cursor.as_json()}
                 answer = client.post("/notifications/do/", body, "application/json")
