@@ -12,11 +12,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from notifications import broadcast, inbox_of
+from notifications import alert, alerts, broadcast, inbox_of
 from notifications.admin import PAGES, register
 from notifications.admin.delivery import HEIGHT, POINTS, WIDTH, last_hour, quantile
 from notifications.audiences import Everyone
 from notifications.models import (
+    Alert,
     Broadcast,
     Connection,
     Entry,
@@ -154,6 +155,31 @@ def test_a_site_of_ones_own_takes_the_pages_once():
     register(site)
     register(site)
     assert all(site.is_registered(model) for model in PAGES)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_on_a_site_of_ones_own_the_pages_lead_to_each_other(as_dana, settings, process, ana):
+    settings.ROOT_URLCONF = "tests.office"
+    alert("payments-down", "Gateway times out", level="critical")
+    alerts.position()
+    sent = broadcast(Everyone(), "Maintenance")
+    one = Alert.objects.get()
+    for page in (
+        "alert/",
+        f"alert/{one.pk}/change/",
+        "connection/",
+        f"connection/{connect(process, ana).pk}/change/",
+        "health/",
+        "broadcast/",
+        "broadcast/add/",
+        f"broadcast/{sent.pk}/change/",
+    ):
+        answer = as_dana.get(f"/office/notifications/{page}")
+        assert answer.status_code == 200, page
+        text = answer.content.decode()
+        assert "/office/notifications/alert/critical/" in text, page
+        assert 'href="/admin/' not in text, page
+        assert 'action="/admin/' not in text, page
 
 
 def test_the_bell_is_in_the_header_though_the_project_has_a_base_site_of_its_own(
