@@ -51,7 +51,7 @@ class OperatorsPage(admin.ModelAdmin):
             raise PermissionDenied
 
     def page_context(self, request: HttpRequest, **more: Any) -> dict[str, Any]:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return {**self.admin_site.each_context(request), "opts": self.opts, **more}
 
 
