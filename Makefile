@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo stack test check docs audit wheel chaos chaos-short script messages screenshots format clean
+.PHONY: help demo stack test check docs audit wheel chaos chaos-short bench script messages screenshots format clean
 
 help:
 	@echo "make demo     the demo shop at http://127.0.0.1:$(PORT)/ (PORT=9000 moves it)"
@@ -13,6 +13,7 @@ help:
 	@echo "make check    format, lint, types, import floors, deploy checks, migrations"
 	@echo "make chaos    try to lose a notification: real processes, real faults (SEED=1, ONLY=redis)"
 	@echo "make chaos-short   the same with a hundred notifications each, and with the app broken on purpose"
+	@echo "make bench    how fast it is, beside the peers: writes docs/performance.md (ONLY=durable, QUICK=1)"
 	@echo "make script   build the bell's scripts and styles again, after a change of their sources"
 	@echo "make messages collect the texts of the app for translators, and compile what they wrote"
 	@echo "make screenshots   the pictures of docs/screenshots.md, from the running demo"
@@ -43,6 +44,12 @@ chaos: .venv/dev
 
 chaos-short: .venv/dev
 	@$(BIN)/python -m pytest -m "chaos or not chaos" tests/test_chaos.py
+
+# ONLY=sockets,durable,polling  ROUNDS=3  SOCKETS=1000,5000,10000  PEERS=all  QUICK=1
+bench: .venv/bench
+	@$(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SOCKETS),--sockets "$(SOCKETS)") $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(QUICK),--quick --rounds 1)
 
 script:
 	@sh .ci/script
@@ -84,3 +91,9 @@ clean:
 .venv/dev: requirements-dev.txt requirements.txt
 	@PYTHON="$(PYTHON)" sh .ci/venv requirements-dev.txt
 	@touch .venv/site $@
+
+.venv/bench: bench/requirements.txt requirements-dev.txt requirements.txt
+	@bash .ci/packages
+	@PYTHON="$(PYTHON)" sh .ci/venv requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch .venv/site .venv/dev $@

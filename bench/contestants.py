@@ -115,6 +115,12 @@ class OnDjango(Contestant):
         self.process = self.site.server.process
         self.port = self.site.server.port
 
+    def restart(self) -> None:
+        """A new process at the same address, as after a deploy."""
+        self.site.server.restart()
+        self.process = self.site.server.process
+        pin(self.process.pid, SERVER_CORE)
+
     def stop(self) -> None:
         if hasattr(self, "site"):
             self.site.stop()
@@ -296,11 +302,11 @@ class Ws(OnNode):
 
 USUAL: list[type[Contestant]] = [
     Ours,
-    OursDaphne,
-    Tutorial,
-    TutorialDaphne,
     SocketIO,
     Ws,
+    Tutorial,
+    OursDaphne,
+    TutorialDaphne,
     Bare,
     BareDaphne,
 ]

@@ -14,6 +14,8 @@
        rest MS            go on for so long
        close              close all; the cursors are kept, so that `open` resumes
        forget             drop the cursors: the next `open` begins anew
+       port N             the server is at another port now
+       dump FILE          write each mark, and the time at which it came
 */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,7 +43,8 @@ struct client {
     enum state state;
     char *rest;            /* the beginning of a frame whose end has not come */
     size_t rest_size;
-    char *cursor;
+    char *epoch;           /* of its cursor; NULL: it has none */
+    char *name[STREAMS];   /* the streams in it */
     uint64_t began, due, newest;
     uint64_t stream[STREAMS], seq[STREAMS]; /* what it holds of each stream */
 };
@@ -58,6 +61,7 @@ static uint64_t frames, marks, bytes_in, bytes_out, gaps, twice, resets, failed,
 static uint64_t first_mark, last_mark, last_live, reset_at;
 static double reset_cpu;
 static uint32_t *took;
+static uint64_t *signs, *arrivals;
 static size_t took_size;
 
 #define BUFFER (1 << 20)
@@ -80,7 +84,10 @@ static void note(uint64_t sent_at) {
     if (marks == took_size) {
         took_size = took_size ? took_size * 2 : 1 << 16;
         took = realloc(took, took_size * sizeof *took);
+        signs = realloc(signs, took_size * sizeof *signs);
+        arrivals = realloc(arrivals, took_size * sizeof *arrivals);
     }
+    signs[marks] = sent_at, arrivals[marks] = at;
     took[marks++] = at > sent_at ? (at - sent_at) / 1000 : 0;
     if (!first_mark) first_mark = at;
     last_mark = at;
@@ -180,27 +187,46 @@ static uint64_t hash(const char *text, size_t length) {
 
 static uint64_t *held(struct client *c, uint64_t stream) {
     for (int i = 0; i < STREAMS; i++) {
-        if (!c->stream[i]) c->stream[i] = stream;
+        if (!c->stream[i]) c->stream[i] = stream, c->seq[i] = 0;
         if (c->stream[i] == stream) return &c->seq[i];
     }
     fprintf(stderr, "more than %d streams\n", STREAMS);
     exit(1);
 }
 
+static void forget(struct client *c) {
+    free(c->epoch);
+    c->epoch = NULL;
+    for (int i = 0; i < STREAMS; i++) free(c->name[i]), c->name[i] = NULL, c->stream[i] = 0;
+}
+
 /* The cursor of a `welcome` or `reset`: {"epoch":"k3","user":41,"everyone":7} */
 static void adopt(struct client *c, const char *text) {
     const char *at = strstr(text, "\"cursor\":{"), *end;
     if (!at || !(end = strchr(at += 9, '}'))) return;
-    free(c->cursor);
-    c->cursor = strndup(at, end + 1 - at);
-    memset(c->stream, 0, sizeof c->stream);
-    memset(c->seq, 0, sizeof c->seq);
+    forget(c);
     while (at < end) {
         const char *name = strchr(at, '"') + 1, *stop = strchr(name, '"');
-        if (stop[2] != '"') *held(c, hash(name, stop - name)) = strtoull(stop + 2, NULL, 10);
+        if (stop[2] == '"') {
+            c->epoch = strndup(stop + 3, strchr(stop + 3, '"') - stop - 3);
+        } else {
+            uint64_t *mine = held(c, hash(name, stop - name));
+            *mine = strtoull(stop + 2, NULL, 10);
+            c->name[mine - c->seq] = strndup(name, stop - name);
+        }
         for (at = stop + 2; at < end && *at != ','; at++);
         at++;
     }
+}
+
+static const char *cursor_of(struct client *c) {
+    static char text[2048];
+    if (!c->epoch) return "null";
+    int length = snprintf(text, sizeof text, "{\"epoch\":\"%s\"", c->epoch);
+    for (int i = 0; i < STREAMS && c->name[i]; i++)
+        length += snprintf(text + length, sizeof text - length, ",\"%s\":%lu", c->name[i], c->seq[i]);
+    snprintf(text + length, sizeof text - length, "}");
+    return text;
 }
 
 /* {"type":"items","stream":"everyone","prev":6,"seq":7,"items":[...] */
@@ -325,7 +351,7 @@ static size_t take(struct client *c, char *data, size_t length) {
             static char hello[4096];
             snprintf(hello, sizeof hello,
                      "{\"type\":\"hello\",\"cursor\":%s,\"tab\":\"bench\",\"lang\":\"en\"}",
-                     c->cursor ? c->cursor : "null");
+                     cursor_of(c));
             say(c, hello, 1);
         }
     }
@@ -496,8 +522,15 @@ int main(int argc, char **argv) {
                     say(&clients[i], "\x03\xe8", 8);
                 lose(&clients[i]);
             }
+        } else if (sscanf(line, "port %d", &a) == 1) {
+            port = a;
+        } else if (!strncmp(line, "dump ", 5)) {
+            FILE *to = fopen(line + 5, "w");
+            if (!to) { perror(line + 5); exit(1); }
+            for (uint64_t i = 0; i < marks; i++) fprintf(to, "%lu %lu\n", signs[i], arrivals[i]);
+            fclose(to);
         } else if (!strncmp(line, "forget", 6)) {
-            for (int i = 0; i < size; i++) free(clients[i].cursor), clients[i].cursor = NULL;
+            for (int i = 0; i < size; i++) forget(&clients[i]);
         }
         report();
     }

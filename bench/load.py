@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,6 @@ CACHE = Path(__file__).parent / ".cache"
 CORE = 1
 BUSY = 0.9
 """A share of its core above which the generator itself may have been the limit."""
-
-
-def mark() -> str:
-    """What a message must hold so that its way can be timed."""
-    return f"@{time.clock_gettime_ns(time.CLOCK_MONOTONIC)}@"
 
 
 def build() -> Path:
@@ -94,6 +88,16 @@ class Load:
 
     def forget(self) -> None:
         self._ask("forget")
+
+    def at_port(self, port: int) -> None:
+        self._ask(f"port {port}")
+
+    def arrivals(self, folder: Path) -> list[tuple[int, int]]:
+        """Each mark that came since the reset, and when, in nanoseconds of the monotonic clock."""
+        file = folder / "arrivals"
+        self._ask(f"dump {file}")
+        pairs = (line.split() for line in file.read_text().splitlines())
+        return [(int(mark), int(came)) for mark, came in pairs]
 
     def stop(self) -> None:
         self._process.stop()

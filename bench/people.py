@@ -71,5 +71,76 @@ def tell_each(ids: list[int], body: str) -> None:
         notify(user, f"Export ready {mark()}", body=body)
 
 
-def say(answer: Any) -> Any:
-    return answer
+def users_of(ids: list[int]) -> list[Any]:
+    from django.contrib.auth import get_user_model
+
+    found = get_user_model().objects.in_bulk(ids)
+    return [found[id] for id in ids]
+
+
+def tell_at(ids: list[int], body: str, rate: int, seconds: float) -> list[list[int]]:
+    """Notifications at a steady rate, each committed for itself; its mark, and when it was."""
+    from notifications import notify
+
+    users = users_of(ids)
+    began = time.monotonic()
+    told = []
+    for number in range(int(rate * seconds)):
+        time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        sign = mark()
+        notify(users[number % len(users)], f"Export ready {sign}", body=body)
+        told.append([int(sign.strip("@")), time.clock_gettime_ns(time.CLOCK_MONOTONIC)])
+    return told
+
+
+def tell_fast(ids: list[int], body: str, seconds: float) -> int:
+    """As many notifications as one process can send, each committed for itself."""
+    from notifications import notify
+
+    users = users_of(ids)
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        notify(users[count % len(users)], f"Export ready {mark()}", body=body)
+        count += 1
+    return count
+
+
+def insert_fast(ids: list[int], body: str, seconds: float) -> int:
+    """The rows that anybody would store, and no more: a notification and its receipt."""
+    from django.db import transaction
+
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        with transaction.atomic():
+            insert_bare(ids[count % len(ids)], body)
+        count += 1
+    return count
+
+
+def insert_bare(person_id: int, body: str) -> None:
+    from notifications.models import Notification, Receipt
+
+    notification = Notification.objects.create(title=f"Export ready {mark()}", body=body)
+    Receipt.objects.create(person_id=person_id, notification=notification)
+
+
+def cost_in_transaction(ids: list[int], body: str, calls: int) -> dict[str, float]:
+    """Microseconds of a caller in whose transaction something is told, and stored bare: by turns,
+    in one transaction that ends with a rollback."""
+    from django.db import transaction
+
+    from notifications import notify
+
+    users = users_of(ids)
+    took: dict[str, list[float]] = {"notify": [], "bare": []}
+    with transaction.atomic():
+        for number in range(calls):
+            user = users[number % len(users)]
+            began = time.perf_counter()
+            notify(user, f"Export ready {mark()}", body=body)
+            between = time.perf_counter()
+            insert_bare(user.pk, body)
+            took["notify"].append(between - began)
+            took["bare"].append(time.perf_counter() - between)
+        transaction.set_rollback(True)
+    return {name: sorted(times)[len(times) // 2] * 1e6 for name, times in took.items()}

@@ -28,7 +28,7 @@ class Conf:
     """Between two heartbeats to one socket; two without an answer close it (4103)."""
     hello_timeout: float = 10.0
     """For the first frame of a socket to come (4104)."""
-    window: int = 64
+    window: int = 256
     """`items` frames that a socket may have unacknowledged before it is merely behind."""
     frame_bytes: int = 32_768
     """The largest frame or request body taken from a client."""

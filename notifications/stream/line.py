@@ -35,25 +35,70 @@ def direct(send: Any) -> Direct | None:
     """The direct way that `send` stands for, if its server is known. After the accept."""
     server = getattr(send, "__self__", None)
     known = (type(server).__module__, type(server).__name__)
-    if known == ("uvicorn.protocols.websockets.websockets_sansio_impl", "WebSocketsSansIOProtocol"):
-        return _uvicorn(server)
+    try:
+        if known == (UVICORN, "WebSocketsSansIOProtocol"):
+            return _Uvicorn(server)
+        protocol = next(iter(getattr(send, "args", ())), None)
+        known = (type(protocol).__module__, type(protocol).__name__)
+        if known == (DAPHNE, "WebSocketProtocol"):
+            return _Daphne(protocol)
+    except (AttributeError, _Compressed):
+        pass  # another version that keeps its things elsewhere, or a line with its own ideas
     return None
 
 
-def _uvicorn(protocol: Any) -> Direct | None:
-    """uvicorn with `--ws websockets-sansio` and without compression."""
-    try:
-        if protocol.conn.extensions or not protocol.handshake_complete:
-            return None
-        protocol.close_sent, protocol.disconnected  # noqa: B018 (there at all?)
-        can_write, write = protocol.writable.is_set, protocol.transport.write
-    except AttributeError:  # another version, that keeps its things elsewhere
-        return None
+UVICORN = "uvicorn.protocols.websockets.websockets_sansio_impl"
+DAPHNE = "daphne.ws_protocol"
 
-    def put(frame: Frame) -> bool:
-        if protocol.close_sent or protocol.disconnected or not can_write():
+
+class _Compressed(Exception):
+    """Each socket has a compressor of its own, so that no two get the same bytes."""
+
+
+class _Uvicorn:
+    """uvicorn with `--ws websockets-sansio`."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        if protocol.conn.extensions:
+            raise _Compressed
+        _ = protocol.close_sent, protocol.disconnected, protocol.writable, protocol.transport
+        self._protocol = protocol
+
+    def __call__(self, frame: Frame) -> bool:
+        protocol = self._protocol
+        if protocol.close_sent or protocol.disconnected or not protocol.writable.is_set():
             return False
-        write(frame.wire)
+        protocol.transport.write(frame.wire)
         return True
 
-    return put
+
+class _Daphne:
+    """daphne, without TLS of its own. What the kernel takes at once costs no turn of its loop."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        line = protocol.transport
+        if protocol._perMessageCompress is not None:
+            raise _Compressed
+        _ = line.writeSomeData, line.dataBuffer, line._tempDataBuffer, protocol.send_queue
+        self._protocol = protocol
+
+    def __call__(self, frame: Frame) -> bool:
+        protocol = self._protocol
+        line, wire = protocol.transport, frame.wire
+        if (
+            protocol.state != protocol.STATE_OPEN
+            or protocol.send_queue
+            or not line.connected
+            or line.disconnecting
+        ):
+            return False
+        taken = 0 if line.dataBuffer or line._tempDataBuffer else line.writeSomeData(wire)
+        if not isinstance(taken, int):
+            return False  # the line is lost
+        if taken < len(wire):
+            line.write(wire[taken:])
+        return True
