@@ -256,11 +256,13 @@ def the_toasts(album: Album) -> None:
     ana.wait_for_timeout(2500)
     album.take(ana, "toasts-storm", "A storm is one toast with a number.", ".nb-toast")
     ana.context.close()
-    album.worker.call(deeds.forget_jobs, username="ana")
 
 
 def the_inbox(album: Album) -> None:
     album.chapter("The inbox")
+    album.worker.call(deeds.empty_inbox, username="ana")
+    news(album)
+    album.tell("Order 1001 is on its way", level="success", url="/orders/", body="With DHL.")
     for name, said, options in (
         ("inbox", "The inbox page.", {}),
         ("inbox-dark", "In the dark.", {"color_scheme": "dark"}),
@@ -291,7 +293,7 @@ def the_inbox(album: Album) -> None:
 
 def the_rest(album: Album) -> None:
     album.chapter("The demo shop, and the admin")
-    ana = album.window("ana", viewport={"width": 1040, "height": 800})
+    ana = album.window("ana", viewport={"width": 1040, "height": 900})
     ana.get_by_role("button", name="Place order Linen notebook").click()
     ana.locator(".nb-toast").wait_for()
     album.take(ana, "shop", "An order in the demo shop rings.")

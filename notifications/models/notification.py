@@ -186,6 +186,11 @@ class Receipt(models.Model):
         indexes = [
             models.Index(fields=["person", "named", "-created"], name="receipt_inbox"),
             models.Index(fields=["person", "read", "seq"], name="receipt_unread"),
+            models.Index(
+                fields=["person", "-created"],
+                name="receipt_archived",
+                condition=models.Q(archived_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

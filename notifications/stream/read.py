@@ -643,7 +643,7 @@ _SHARED = f"""
 # Marked unread one by one, below the watermark or above it.
 _KEPT = f"""
     SELECT 1 FROM {{receipt}} c JOIN {{notification}} n ON n.id = c.notification_id
-    WHERE c.person_id = r.person_id AND NOT c.{{read}} AND c.seq IS NOT NULL
+    WHERE c.person_id = r.person_id AND c.{{read}} = FALSE AND c.seq IS NOT NULL
         AND c.archived_at IS NULL AND {_LIVE}
         AND c.named = (r.stream LIKE 'user.%%')
         AND n.audience = CASE WHEN r.stream LIKE 'user.%%' THEN '' ELSE r.stream END

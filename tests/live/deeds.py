@@ -597,16 +597,6 @@ def empty_inbox(username: str) -> None:
     inbox.archive(item.id for item in inbox.page(limit=100).items)
 
 
-def forget_jobs(username: str) -> None:
-    """Take the storm out of the picture."""
-    from notifications import inbox_of
-
-    inbox = inbox_of(person(username))
-    inbox.number()
-    jobs = [item for item in inbox.page(limit=100).items if item.title.startswith("Job ")]
-    inbox.archive(item.id for item in jobs)
-
-
 def send_steadily(to: str, titles: list[str], every: float) -> None:
     """One after another, with a while between them."""
     for title in titles:
