@@ -33,7 +33,7 @@ def test_two_operators_share_the_queue_and_an_outsider_hears_nothing_of_it(site)
         assert "alerts" not in jz.cursor
 
         took = []
-        for number in range(2):
+        for number in range(6):
             key = f"payments-{number}"
             site.call(deeds.raise_alert, key=key, title="Gateway timeouts", level="critical")
             for client in (dana, bo):
@@ -48,6 +48,8 @@ def test_two_operators_share_the_queue_and_an_outsider_hears_nothing_of_it(site)
             assert done["error"]["code"] == "already"
             assert "dana" in done["error"]["detail"]
             assert jz.do("ack_alert", ids=[id])["error"]["code"] == "forbidden"
+            if len(took) > 1 and min(took) < 1:
+                break
         assert min(took) < 1
 
         site.call(deeds.announce, title="For all")
