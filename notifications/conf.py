@@ -57,7 +57,7 @@ class Conf:
     lifetime: float = 3_600.0
     """Age at which a socket is asked to come back (4106), less up to a fifth at random."""
     collect: float = 0.004
-    """How long the hub gathers bells before it reads."""
+    """Between two readings at least: bells that come meanwhile are gathered."""
     sweep: float = 5.0
     """Between two sweeps while the layer is healthy."""
     sweep_unhealthy: float = 1.0

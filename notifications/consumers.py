@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from channels.consumer import AsyncConsumer
 from django.db import DatabaseError, InterfaceError
+from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
 from . import alerts, wire
@@ -260,11 +260,7 @@ def session_key(scope: dict[str, Any]) -> str | None:
     """The session key from the cookies. Some servers split the header; the first one wins."""
     for key, value in scope.get("headers", []):
         if key.lower() == b"cookie":
-            try:
-                cookies = SimpleCookie(value.decode("latin-1"))
-            except CookieError:
-                continue
-            if conf.session_cookie in cookies:
-                key = cookies[conf.session_cookie].value
-                return key if key.isascii() and key.isprintable() else None
+            found = parse_cookie(value.decode("latin-1")).get(conf.session_cookie)
+            if found is not None:
+                return found if found.isascii() and found.isprintable() else None
     return None

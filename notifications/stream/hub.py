@@ -150,6 +150,7 @@ class Hub:
         self.presence = presence.Presence()
         self._tested = 0.0
         self._dirty: set[str] = set()
+        self._collected = 0.0
         self._rung = asyncio.Event()
         self._sweep_now = asyncio.Event()
         self._to_count: set[Any] = set()
@@ -512,7 +513,8 @@ class Hub:
 
     async def _collect(self) -> None:
         await self._rung.wait()
-        await asyncio.sleep(conf.collect)
+        await asyncio.sleep(self._collected + conf.collect - time.monotonic())
+        self._collected = time.monotonic()
         self._rung.clear()
         dirty, self._dirty = self._dirty, set()
         try:
