@@ -234,3 +234,66 @@ def test_reduced_to_320_pixels_no_page_scrolls_sideways(site, chromium):
         wide = "document.documentElement.scrollWidth > window.innerWidth"
         assert page.evaluate(wide) is False, path
         page.close()
+
+
+@one_site
+def test_an_action_that_fails_says_so_and_puts_the_row_back(site, the_chromium):
+    site.call(deeds.send, to="ana", title="Export ready")
+    window = the_chromium.window(site.server, "ana")
+    window.context.route_web_socket("**/ws/**", lambda ws: ws.close(code=4100))
+    window.context.route("**/notifications/do/", lambda route: route.fulfill(status=500, body=""))
+    page = window.tab("/")
+    expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=30_000)
+    page.evaluate("addEventListener('notify:error', (event) => (window.failed = event.detail))")
+    page.locator(BUTTON).click()
+    row = page.locator(".nb-item", has_text="Export ready")
+    row.locator("[data-act=archive]").click()
+    expect(page.locator(".nb-note")).to_have_text(re.compile("That could not be saved"))
+    expect(row).to_be_visible()
+    expect(row).to_have_class(re.compile("nb-unread"))
+    assert page.evaluate("failed") == {"status": 500}
+    assert site.call(deeds.titles_of, username="ana") == ["Export ready"]
+    the_chromium.close_windows()  # the browser notes the failed request
+
+
+@one_site
+def test_methods_do_what_the_mouse_does_and_events_tell_of_it(site, chromium):
+    site.call(deeds.send_many, to="ana", titles=["One", "Two"])
+    site.call(deeds.counts_of, username="ana")  # numbered: the page has them
+    page = live(chromium.window(site.server, "ana").tab("/"))
+    page.evaluate(
+        """() => {
+          window.told = [];
+          for (const name of ["open", "close", "count", "read", "toast"])
+            addEventListener(`notify:${name}`, ({ detail }) => told.push([name, detail]));
+        }"""
+    )
+    the_bell = "document.querySelector('notification-bell')"
+    page.evaluate(f"{the_bell}.open()")
+    expect(page.locator(PANEL)).to_be_visible()
+    expect_badge(page, "")
+    page.evaluate(f"{the_bell}.markAllRead()")
+    expect(page.locator(f"{BELL}[unread]")).to_have_count(0)
+    page.evaluate(f"{the_bell}.close()")
+    expect(page.locator(PANEL)).to_be_hidden()
+    titles = f"{the_bell}.notifications.map((one) => one.title)"
+    assert page.evaluate(titles) == ["Two", "One"]
+    assert page.evaluate("told") == [
+        ["open", None],
+        ["count", {"count": 0, "previous": 2}],
+        ["close", None],
+    ]
+    # Below its level nothing pops up, and with `critical` only that does.
+    page.evaluate(f"{the_bell}.setAttribute('level', 'warning')")
+    site.call(deeds.send, to="ana", title="Merely good", level="success")
+    site.call(deeds.send, to="ana", title="Beware", level="warning")
+    expect(page.locator(".nb-toast")).to_have_count(1, timeout=SOON)
+    expect(page.locator(".nb-toast")).to_contain_text("Beware")
+    page.evaluate(f"{the_bell}.setAttribute('toasts', 'critical')")
+    site.call(deeds.send, to="ana", title="Broken", level="error")
+    site.call(deeds.send, to="ana", title="Down", level="critical")
+    expect(page.locator(".nb-toast")).to_have_count(2, timeout=SOON)
+    # badge="unread" counts what is not read, also after it was seen.
+    page.evaluate(f"{the_bell}.setAttribute('badge', 'unread')")
+    page.evaluate(f"{the_bell}.open()")
+    expect_badge(page, "4")
