@@ -97,8 +97,8 @@ def read_one_by_one(user, leave: int) -> None:  # type: ignore[no-untyped-def]
     ids = list(Posting.objects.order_by("seq").values_list("pk", flat=True)[leave:])
     random.Random(1).shuffle(ids)
     inbox = inbox_of(user)
-    for start in range(0, len(ids), 10):
-        inbox.mark_read(ids[start : start + 10])
+    for start in range(0, len(ids), 100):
+        inbox.mark_read(ids[start : start + 100])
 
 
 if __name__ == "__main__":
