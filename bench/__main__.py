@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from . import callers, polling
 from .contestants import USUAL, Ours, OursDaphne, SocketIO, Ws
-from .machine import Parts, keep, parts, print_machine
+from .machine import RESULTS, Parts, keep, parts, print_machine
 from .sockets import visit
 
 LARGE = (Ours, OursDaphne, SocketIO, Ws)
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it works")
     parser.add_argument("--peers", default="usual", choices=("usual", "all"))
+    parser.add_argument("--add", action="store_true", help="keep the sizes measured before")
     parser.add_argument("--sockets", default="1000,5000,10000", help="how many, with commas")
     options = parser.parse_args()
     print_machine()
@@ -41,8 +43,11 @@ def sockets(options: argparse.Namespace) -> None:
         from .more import MORE
 
         contestants += MORE
-    results: Results = {}
+    before = json.loads((RESULTS / "sockets.json").read_text()) if options.add else {}
+    results: Results = before.get("results", {})
     for size in sizes:
+        for found in results.values():
+            found.pop(str(size), None)
         for number in range(options.rounds):
             for contestant in contestants:
                 if size > 5_000 and contestant not in LARGE:
