@@ -50,6 +50,8 @@ class Contestant:
     headers: dict[str, str] = {}
     tells = True
     """Whether it can send anything at all."""
+    tells_each = True
+    """Whether it can send to one person alone, as it is set up here."""
     slow = False
     """Whether it takes so long that fewer messages must do."""
 
@@ -148,9 +150,14 @@ class Application(Contestant):
 
     server = "uvicorn"
     application: str
+    settings = PRODUCTION["DJANGO_SETTINGS_MODULE"]
+
+    def environment(self) -> dict[str, str]:
+        chosen = {"DJANGO_SETTINGS_MODULE": self.settings}
+        return environment(self.database(), self.at.redis) | PRODUCTION | chosen
 
     def start(self) -> None:
-        env = environment(self.database(), self.at.redis) | PRODUCTION
+        env = self.environment()
         changed = {"project.asgi:application": self.application, "on": "auto"}  # no lifespan there
         command = [changed.get(word, word) for word in COMMANDS[self.server](self.port)]
         self.process = Process(command, self.at.folder / f"{self.port}.log", env=env, cwd=ROOT)
@@ -185,7 +192,7 @@ class Tutorial(Application):
         self.ids = site.call(people.move_in, count=self.sockets, cookies=str(self.cookies))
         site.stop()
         super().start()
-        self._publisher = Publisher(self.at, self._database)
+        self._publisher = Publisher(self.at, self.environment())
 
     def database(self) -> str:
         return self._database
@@ -211,8 +218,7 @@ class TutorialDaphne(Tutorial):
 class Publisher:
     """Sends to groups, from a process of its own as a worker of a site would."""
 
-    def __init__(self, at: Parts, database: str) -> None:
-        env = environment(database, at.redis) | PRODUCTION
+    def __init__(self, at: Parts, env: dict[str, str]) -> None:
         self._process = Process(
             [sys.executable, "-m", "tests.live.worker"],
             at.folder / "publisher.log",
@@ -223,7 +229,10 @@ class Publisher:
         )
 
     def send(self, group: str) -> None:
-        line = {"deed": "bench.contestants:group_send", "arguments": {"group": group}}
+        self.do("bench.contestants:group_send", group=group)
+
+    def do(self, deed: str, **arguments: str) -> None:
+        line = {"deed": deed, "arguments": arguments}
         self._process.stdin.write(json.dumps(line).encode() + b"\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())

@@ -32,6 +32,7 @@ def visit(contestant: Contestant, sockets: int) -> dict[str, Any]:
     if contestant.tells:
         time.sleep(SETTLE)
         found |= broadcast(contestant, sockets)
+    if contestant.tells and contestant.tells_each:
         found |= each(contestant, sockets)
     return found
 
