@@ -15,7 +15,7 @@ from tests.live.server import ROOT
 KERNEL = ROOT / "tests" / "kernel"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.skipif(
     os.environ.get("DATABASE_URL", "").startswith("postgres"), reason="they run on it already"
 )
@@ -31,7 +31,7 @@ def test_every_kernel_test_passes_on_postgres_too(postgres, tmp_path, subtests):
         env=os.environ | {"DATABASE_URL": postgres.url(postgres.create_database())},
         capture_output=True,
         text=True,
-        timeout=580,
+        timeout=1_150,
         check=False,
     )
     assert report.exists(), done.stdout + done.stderr
