@@ -204,6 +204,7 @@ class Town:
         without_redis: bool = False,
     ) -> None:
         self.kind, self.tools, self.mutation = kind, tools, mutation
+        self.without_redis = without_redis
         number = next(tools.numbers)
         self.folder = tools.folder / f"town-{number}"
         self.folder.mkdir()
@@ -272,7 +273,7 @@ class Town:
         for ledger in self.ledgers[1:]:
             ledger.process.kill()
         del self.ledgers[1:]
-        if self.redis is not None and not self.redis.process.is_alive():
+        if self.redis is not None and not self.without_redis and not self.redis.process.is_alive():
             self.redis.start()
         for server in self.servers:
             if not server.process.is_alive():
