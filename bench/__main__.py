@@ -24,7 +24,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it works")
     parser.add_argument("--peers", default="usual", choices=("usual", "all"))
-    parser.add_argument("--add", action="store_true", help="keep the sizes measured before")
+    parser.add_argument(
+        "--who", default="", help="only contestants with one of these; words in their names"
+    )
+    parser.add_argument("--add", action="store_true", help="add to the rounds measured before")
     parser.add_argument("--sockets", default="1000,5000,10000", help="how many, with commas")
     options = parser.parse_args()
     print_machine()
@@ -43,18 +46,23 @@ def sockets(options: argparse.Namespace) -> None:
         from .more import MORE
 
         contestants += MORE
-    before = json.loads((RESULTS / "sockets.json").read_text()) if options.add else {}
+    kept = RESULTS / "sockets.json"
+    before = json.loads(kept.read_text()) if options.add and kept.exists() else {}
     results: Results = before.get("results", {})
     for size in sizes:
-        for found in results.values():
-            found.pop(str(size), None)
         for number in range(options.rounds):
             for contestant in contestants:
                 if size > 5_000 and contestant not in LARGE:
                     continue
+                if not any(word in contestant.name for word in options.who.split(";")):
+                    continue
                 began = time.monotonic()
-                with parts() as at, contestant(at, size) as visited:
-                    found = visit(visited, size)
+                try:
+                    with parts() as at, contestant(at, size) as visited:
+                        found = visit(visited, size)
+                except RuntimeError as error:  # one that breaks down under it stops nobody else
+                    print(f"{number + 1}. {contestant.name}, {size}: {error}"[:400], flush=True)
+                    continue
                 results.setdefault(contestant.name, {}).setdefault(str(size), []).append(found)
                 _say(f"{number + 1}. {contestant.name}, {size}", found, began)
                 _keep("sockets", results, options)

@@ -11,6 +11,9 @@ from .machine import cpu_seconds, memory
 MESSAGES = 128
 """Half a window: each client of ours acknowledges once."""
 SLOW_MESSAGES = 6
+AT_ONCE = 500
+SLOW_AT_ONCE = 50
+"""Connects under way; more at once, and daphne refuses those whose look-ups take too long."""
 SETTLE = 0.3
 """Seconds for what comes after the last delivery: acknowledgements, counts."""
 
@@ -40,7 +43,7 @@ def visit(contestant: Contestant, sockets: int) -> dict[str, Any]:
 def _storm(contestant: Contestant, sockets: int, name: str) -> dict[str, float]:
     server = contestant.process.pid
     before = cpu_seconds(server)
-    storm = contestant.load.open(sockets)
+    storm = contestant.load.open(sockets, SLOW_AT_ONCE if contestant.slow else AT_ONCE)
     time.sleep(SETTLE)
     return {
         f"{name}_cpu": (cpu_seconds(server) - before) * 1e6 / sockets,
