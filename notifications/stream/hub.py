@@ -592,9 +592,10 @@ class Hub:
             local.pushed = run.seq
             for language, text in by_language.items():
                 frame, sockets = Frame(text), list(local.sockets.get(language, ()))
+                stream, prev, seq = run.stream, run.prev, run.seq
                 for start in range(0, len(sockets), SLICE):
                     for socket in sockets[start : start + SLICE]:
-                        if not socket.push(run.stream, run.prev, run.seq, frame):
+                        if not socket.push(stream, prev, seq, frame):
                             self._not_pushed(socket, run, frame)
                     await asyncio.sleep(0)
                 written += len(sockets)

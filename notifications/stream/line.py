@@ -17,7 +17,11 @@ Direct = Callable[["Frame"], bool]
 
 
 class Frame(str):
-    """The text of a frame for many sockets, with its bytes on the line."""
+    """The text of a frame for many sockets, with its bytes on the line, and how many they are."""
+
+    @cached_property
+    def size(self) -> int:
+        return len(self.wire)
 
     @cached_property
     def wire(self) -> bytes:
@@ -56,21 +60,21 @@ class _Compressed(Exception):
 
 
 class _Uvicorn:
-    """uvicorn with `--ws websockets-sansio`."""
+    """uvicorn with `--ws websockets-sansio`. It closes the transport when it ends a line, and asks
+    `send` to wait when something is left in the transport's buffer."""
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_transport",)
 
     def __init__(self, protocol: Any) -> None:
         if protocol.conn.extensions:
             raise _Compressed
-        _ = protocol.close_sent, protocol.disconnected, protocol.writable, protocol.transport
-        self._protocol = protocol
+        self._transport = protocol.transport
 
     def __call__(self, frame: Frame) -> bool:
-        protocol = self._protocol
-        if protocol.close_sent or protocol.disconnected or not protocol.writable.is_set():
+        transport = self._transport
+        if transport.get_write_buffer_size() or transport.is_closing():
             return False
-        protocol.transport.write(frame.wire)
+        transport.write(frame.wire)
         return True
 
 

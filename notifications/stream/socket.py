@@ -122,7 +122,9 @@ class Socket:
         written."""
         if self._unacked_bytes >= self.window_bytes:
             return False
-        return len(self._unacked) < self.window and self.unsent < WINDOW_BYTES
+        if len(self._unacked) >= self.window:
+            return False
+        return self._protocol is None or self.unsent < WINDOW_BYTES
 
     @property
     def window_open(self) -> bool:
@@ -131,12 +133,10 @@ class Socket:
     @property
     def unsent(self) -> int:
         """Bytes that daphne holds for a client that does not read. 0 where `send` waits for it."""
-        if self._protocol is None:
-            return 0
-        line = self._protocol.transport
+        line: Any = getattr(self._protocol, "transport", None)
         try:
             return len(line.dataBuffer) - line.offset + line._tempDataLen
-        except AttributeError:  # closed, or wrapped in TLS
+        except AttributeError:  # not daphne, closed, or wrapped in TLS
             return 0
 
     @property
@@ -172,7 +172,7 @@ class Socket:
     def write_items(self, stream: str, seq: int, text: str) -> None:
         """Write an `items` frame, which the client will acknowledge."""
         frame = text if type(text) is Frame else Frame(text)
-        size = len(frame.wire)
+        size = frame.size
         self.sent[stream] = seq
         self._unacked.append(size)
         self._unacked_bytes += size
