@@ -176,7 +176,7 @@ def _sections() -> list[str]:
         parts.append(f"## Machine\n\n{_machine(s)}")
     for size in s.sizes():
         rounds = max(len(found.get(str(size), ())) for found in s.results.values())
-        parts.append(f"## {size:,} sockets\n\nMedians of {rounds} rounds, by turns.")
+        parts.append(f"## {size:,} sockets\n\nMedians; rounds, by turns: {rounds}.")
         parts.append(_sockets(s, size))
     if len(s.sizes()) > 1:
         parts.append(_growth(s))
