@@ -153,7 +153,7 @@ class Caller:
         regret. In order, so that two of us never wait for each other because of us: first our
         lock on a user, last the call with a key."""
         from django.contrib.auth import get_user_model
-        from django.db import transaction
+        from django.db import OperationalError, transaction
 
         self.transactions += 1
         calls = self.random.randint(1, MAX_CALLS)
@@ -175,7 +175,10 @@ class Caller:
                         self.one(lost, locked)
                         raise Regret
                 except Regret:
-                    pass
+                    if (
+                        transaction.get_rollback()
+                    ):  # or else Django rolls all back, and says nothing
+                        raise OperationalError("the savepoint could not be undone") from None
             if self.random.random() < 0.15:
                 self.keyed()
             if self.random.random() < self.regrets:
