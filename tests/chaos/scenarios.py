@@ -546,6 +546,8 @@ class NeverAcks(Scenario):
     patience = 90.0
 
     def open(self, play: Play) -> None:
+        if play.size >= 2_000:  # eight frames in each of many short lives
+            self.patience = 600.0
         play.open([play.tab(name, acks=name != play.names()[0]) for name in play.names()])
 
 
