@@ -104,6 +104,8 @@ def test_nothing_that_arrives_live_runs_in_the_toast_the_bell_or_the_inbox(site,
     page, inbox = watched(window.tab("/")), watched(window.tab("/notifications/"))
     expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
     page.locator(f"{BELL} button.nb-btn").click()
+    # What comes before the list is in it, and not held back.
+    expect(page.locator(f"{BELL} .nb-list")).to_have_attribute("aria-busy", "false", timeout=SOON)
     for number, payload in enumerate(PAYLOADS):
         what = {"body": payload, "kind": payload[:90], "data": {"x": payload}}
         site.call(deeds.send, to="ana", title=f"L{number} {payload}"[:200], **what)
