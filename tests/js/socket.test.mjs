@@ -189,6 +189,18 @@ test("a machine without a network says so, and still tries", () => {
   assert.equal(lines.length, 2);
 });
 
+test("offline it goes on asking: what was still on its way says nothing of what follows", () => {
+  const { socket, states } = aLiveSocket();
+  online = false;
+  socket.check();
+  tick(0.1);
+  last().say({ type: "counts" });
+  tick(1);
+  assert.equal(states.at(-1)[0], "live");
+  tick(1);
+  assert.equal(states.at(-1)[0], "offline");
+});
+
 test("when something happens while it waits, it tries at once", () => {
   const { socket } = aLiveSocket();
   random = 1;

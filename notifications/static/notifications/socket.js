@@ -109,10 +109,16 @@ export class Socket {
     else this.#ping();
   }
 
+  // Where the browser believes itself offline, what was on its way may still come: ask on.
   #ping() {
     const asked = Date.now();
+    const off = navigator.onLine === false;
     this.send({ type: "ping" });
-    this.#after(navigator.onLine === false ? 1000 : 5000, "watch", () => (this.#heard < asked ? this.#again() : this.#listen()));
+    this.#after(off ? 1000 : 5000, "watch", () => {
+      if (this.#heard < asked) this.#again();
+      else if (off) this.#ping();
+      else this.#listen();
+    });
   }
 
   #drop() {
