@@ -636,7 +636,11 @@ class Hub:
                 logger.warning("stream=%s does not go on; its sockets start again", name)
                 local.pushed = None
                 for socket in local.all():
-                    self._spawn(self._begin_anew(socket, recheck=True))
+                    if socket.sent:  # welcomed; who is not yet, is told in its welcome
+                        # Nothing of its own stream meanwhile: it may speak of what was lost.
+                        socket.live = False
+                        socket.turn += 1
+                        self._spawn(self._begin_anew(socket, recheck=True))
 
     async def _begin_anew(self, socket: Socket, *, recheck: bool = False, after: float = 0) -> None:
         """Go on from what the socket holds, or say why not.

@@ -18,6 +18,7 @@ from notifications.models import Pending
 from notifications.notices import render
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
+from notifications.stream.names import EVERYONE
 from notifications.stream.read import greet_all, new_epoch
 from notifications.stream.socket import Socket
 from notifications.wire import Close
@@ -198,6 +199,30 @@ def test_a_socket_that_goes_while_it_is_behind_is_not_read_further(ana, in_hub):
         await until(lambda: not hub._catching_up)
         assert not hub.stats["errors"]
         assert not hub.stats["catch_ups"]
+
+    in_hub(scenario)
+
+
+def test_who_starts_again_in_a_shared_stream_gets_nothing_of_their_own_before(
+    ana, in_hub, monkeypatch
+):
+    """Their own stream may speak of what the shared one has lost."""
+
+    async def scenario(hub):
+        monkeypatch.setattr(
+            hub, "above", replace(hub.above, authenticate=lambda keys: dict.fromkeys(keys, mine))
+        )
+        socket, line = await connected(hub, ana)
+        mine = socket.subscription
+        await hub.greet(socket, None)
+        await do(notify, ana, "First")
+        await until(line.titles)
+        hub._start_again([EVERYONE])
+        own = mine.own
+        assert not socket.push(own, socket.sent[own], socket.sent[own] + 1, "an act")
+        await until(lambda: socket.live)
+        await do(notify, ana, "Second")
+        await until(lambda: line.titles() == ["First", "Second"])
 
     in_hub(scenario)
 
