@@ -105,8 +105,11 @@ def test_nothing_that_arrives_live_runs_in_the_toast_the_bell_or_the_inbox(site,
     page, inbox = watched(window.tab("/")), watched(window.tab("/notifications/"))
     expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
     page.locator(f"{BELL} button.nb-btn").click()
-    # Only a list that is there, and not empty, holds back what is new.
-    expect(page.locator(f"{BELL} .nb-pop").get_by_text("Before them")).to_be_visible(timeout=SOON)
+    # Only a list that was fetched, and is not empty, holds back what is new: what came before
+    # the answer is in it.
+    panel = page.locator(f"{BELL} .nb-pop")
+    expect(panel.get_by_text("Before them")).to_be_visible(timeout=SOON)
+    expect(panel.locator("[data-nb=list]")).to_have_attribute("aria-busy", "false", timeout=SOON)
     for number, payload in enumerate(PAYLOADS):
         what = {"body": payload, "kind": payload[:90], "data": {"x": payload}}
         site.call(deeds.send, to="ana", title=f"L{number} {payload}"[:200], **what)
