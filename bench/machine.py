@@ -99,7 +99,11 @@ class Parts:
     def site(
         self, servers: Iterable[str], *, settings: dict[str, Any] | None = None, **env: str
     ) -> Site:
-        """A production site: servers (`uvicorn`, `daphne`) and a worker process."""
+        """A production site: servers (`uvicorn`, `daphne`) and a worker process.
+
+        With `settings`, which are read by `tests.live.settings`, those are the site's own.
+        """
+        own = {"DJANGO_SETTINGS_MODULE": "tests.live.settings"} if settings else {}
         site = Site(
             "bench",
             self.folder,
@@ -107,7 +111,7 @@ class Parts:
             database_url=self.database(),
             redis=self.redis,
             settings=settings,
-            env=PRODUCTION | env,
+            env=PRODUCTION | own | env,
         )
         self._sites.append(site)
         return site

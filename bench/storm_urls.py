@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from django.contrib.staticfiles.views import serve
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
@@ -50,4 +51,9 @@ def heard(request: HttpRequest) -> JsonResponse:
     return JsonResponse(dict(stats))
 
 
-urlpatterns = [*site, path("storm/", begin), path("storm/heard/", heard)]
+urlpatterns = [
+    *site,
+    path("storm/", begin),
+    path("storm/heard/", heard),
+    path("static/<path:path>", serve, {"insecure": True}),
+]

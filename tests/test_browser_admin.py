@@ -58,6 +58,14 @@ def clear(key: str) -> None:
     resolve(key)
 
 
+def swell(key: str, count: int) -> None:
+    from notifications import alerts
+    from notifications.models import Alert
+
+    alerts.position()
+    Alert.objects.filter(key=key).update(count=count)
+
+
 def state_of(key: str) -> tuple[str, str]:
     from notifications.models import Alert
 
@@ -217,6 +225,45 @@ def test_what_is_new_waits_while_somebody_reads_or_has_paused(site, chromium):
     expect(row(dana, "fourth")).to_have_count(1)
 
 
+SEEN = """() => {
+  const area = document.querySelector("#changelist .results").getBoundingClientRect();
+  const shown = (selector) => [...document.querySelectorAll(`#result_list ${selector}`)]
+    .filter((one) => one.checkVisibility());
+  const out = shown(":is(th, td, button, time)").filter((one) => {
+    const { left, right } = one.getBoundingClientRect();
+    return left < area.left - 1 || right > Math.min(area.right, innerWidth) + 1;
+  });
+  return {
+    out: out.map((one) => one.outerHTML.slice(0, 80)),
+    names: shown("thead .text").map((one) => one.textContent.trim()).filter(Boolean),
+    page: document.documentElement.scrollWidth,
+  };
+}"""
+
+
+@one_site
+def test_nothing_of_a_row_is_outside_what_can_be_seen(site, chromium):
+    """With the admin's sidebar open, the filter there, and a row that says as much as it can."""
+    site.call(
+        fire, key="long", title="Trouble with long " + 9 * "and longer ", source="shop.orders"
+    )
+    site.call(fire, key="many", level="critical", source="node-3.example")
+    site.call(swell, key="long", count=1_234_567)
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    row(dana, "long").get_by_role("button", name="Mute").click()
+    until = row(dana, "long").locator(".nb-until")
+    expect(until).to_have_text(re.compile(r"^until \d?\d:\d\d\s[AP]M$"), timeout=SOON)
+    expect(row(dana, "many").locator(".nb-until")).to_be_hidden()
+    names = ["Level", "Title", "State", "Count", "First seen", "Last seen"]
+    for width in (1920, 1440, 1280, 1024, 768, 320):
+        dana.set_viewport_size({"width": width, "height": 900})
+        seen = dana.evaluate(SEEN)
+        assert seen["out"] == [], width
+        assert seen["page"] <= width
+        assert seen["names"] == (names if width >= 1280 else [*names[:4], names[5]]), width
+        expect(row(dana, "long")).to_contain_text("1,234,567")
+
+
 @one_site
 def test_a_filtered_page_takes_in_what_matches_and_keeps_what_was_there(site, chromium):
     site.call(fire, key="mine", source="node-3")
@@ -289,6 +336,34 @@ def test_the_page_of_one_alert_follows_it(site, chromium):
     expect(page.locator("#nb-alert-row")).to_contain_text("Resolved by eli", timeout=SOON)
     expect(page.locator(".nb-timeline tbody tr")).to_have_count(3, timeout=SOON)
     assert page.evaluate("window.stayed") is True
+
+
+@one_site
+def test_a_mute_by_label_is_on_every_operators_screen_and_either_ends_it(site, chromium):
+    site.call(fire, key="disk", labels={"host": "node-3"})
+    eli = live(chromium.window(site.server, "eli").tab(QUEUE))
+    expect(eli.locator(".nb-mutes")).to_be_hidden()
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    row(dana, "disk").get_by_role("link").click()
+    page = live(dana, "")
+    page.get_by_label("Note").fill("moving it")
+    page.get_by_text("Mute for longer, or by label").click()
+    page.locator("[name=minutes]").select_option(label="1 week")
+    page.get_by_label("host=node-3").check()
+    page.get_by_role("button", name="Mute", exact=True).click()
+    expect(page.locator("#nb-alert-row")).to_contain_text("Muted by dana", timeout=SOON)
+    expect(eli.locator(".nb-mutes summary")).to_have_text("Mutes: 1", timeout=SOON)
+    eli.locator(".nb-mutes summary").click()
+    expect(eli.locator(".nb-mutes tbody tr")).to_contain_text("moving it")
+    site.call(fire, key="other", labels={"host": "node-3"})
+    expect(row(eli, "other")).to_contain_text(
+        re.compile(r"Muted by dana .* until .*moving it"), timeout=SOON
+    )
+    eli.get_by_role("button", name="End this mute: host=node-3").click()
+    expect(eli.locator(".nb-said")).to_have_text("Ended: host=node-3.", timeout=SOON)
+    expect(eli.locator(".nb-mutes")).to_be_hidden(timeout=SOON)
+    expect(row(eli, "other")).to_contain_text("Firing", timeout=SOON)
+    expect(page.locator("#nb-alert-row")).to_contain_text("Firing", timeout=SOON)
 
 
 @one_site

@@ -31,6 +31,7 @@ SHOWN = 300
 EVENTS = 200
 """Steps of an alert's life on its page: the newest."""
 HOURS = 48
+MUTES_SHOWN = 100
 STRIP_HEIGHT = 36
 DISMISSED = "notifications_dismissed"
 """In the session: when its person last put the strip of critical alerts away."""
@@ -148,6 +149,8 @@ class AlertAdmin(LiveList):
             "note": instance.note,
             "changed": iso(instance.changed),
             "changed_told": told(instance.changed),
+            "until": iso(instance.muted_until),
+            "until_told": told(instance.muted_until),
             "count": f"{instance.count:,}",
             "first_seen": iso(instance.first_seen),
             "first_seen_told": told(instance.first_seen),
@@ -168,7 +171,8 @@ class AlertAdmin(LiveList):
             name: {"label": label, "value": f"{count:,}", "query": f"?state={state}"}
             for name, (label, count, state) in labels.items()
         }
-        return {"tiles": tiles, "strip": strip(found.hours)}
+        mutes = Mute.objects.active().order_by("until", "pk")[:MUTES_SHOWN]
+        return {"tiles": tiles, "strip": strip(found.hours), "mutes": [_mute_row(x) for x in mutes]}
 
     # --- What is done ---
 
@@ -179,17 +183,21 @@ class AlertAdmin(LiveList):
             raise Http404
         verb, _colon, id = request.POST.get("one", "").partition(":")
         verb, id = request.POST.get("verb", verb), request.POST.get("id", id)
-        if verb not in VERBS or not (id.isascii() and id.isdecimal() and len(id) < 19):
+        known = verb in VERBS or verb == END
+        if not known or not (id.isascii() and id.isdecimal() and len(id) < 19):
             raise Http404
-        try:
-            outcome = VERBS[verb]([int(id)], request)
-        except UnknownAlert as error:
-            raise Http404 from error
-        except BadNotification:
-            outcome = None
-        said, good = self._said(verb, outcome)
+        if verb == END:
+            said, good = _end(int(id), request)
+        else:
+            try:
+                outcome = VERBS[verb]([int(id)], request)
+            except UnknownAlert as error:
+                raise Http404 from error
+            except BadNotification:
+                outcome = None
+            said, good = self._said(verb, outcome)
         if wants_json(request):
-            row = self.row(Alert.objects.get(pk=int(id)))
+            row = None if verb == END else self.row(Alert.objects.get(pk=int(id)))
             return uncached(JsonResponse({"row": row, "said": said, "good": good}))
         messages.add_message(request, messages.SUCCESS if good else messages.WARNING, said)
         back = request.POST.get("next", "")
@@ -200,7 +208,7 @@ class AlertAdmin(LiveList):
     def _said(self, verb: str, outcome: alerts.Outcome | None) -> tuple[str, bool]:
         """What became of it, in words."""
         if outcome is None:
-            return _("That could not be done. Nothing was changed."), False
+            return str(FAILED), False
         if outcome.refused and not outcome.changed:
             return refusal(outcome.refused[0]), False
         said = str(DONE[verb]) % ", ".join(one.title for one in outcome.changed)
@@ -306,6 +314,9 @@ VERBS: dict[str, Callable[[list[int], HttpRequest], alerts.Outcome]] = {
     "note": lambda ids, request: alerts.note(ids, request.user, _note(request)),
     "mute": lambda ids, request: _mute(ids, request),
 }
+END = "end"
+"""The verb of a mute; the others are of an alert."""
+FAILED = gettext_lazy("That could not be done. Nothing was changed.")
 DONE = {
     "acknowledge": gettext_lazy("Acknowledged: %s."),
     "resolve": gettext_lazy("Resolved: %s."),
@@ -337,6 +348,26 @@ def _mute(ids: list[int], request: HttpRequest) -> alerts.Outcome:
             alerts.mute_labels(labels, request.user, until, _note(request))
             return alerts.Outcome([one], [])
     return alerts.mute(ids, request.user, until, _note(request))
+
+
+def _end(id: int, request: HttpRequest) -> tuple[str, bool]:
+    """End a mute before its time, whatever it covers; in words."""
+    mute = Mute.objects.active().filter(pk=id).first()
+    if mute is None:
+        return str(FAILED), False
+    alerts.end_mutes([id], request.user)
+    return _("Ended: %s.") % mute, True
+
+
+def _mute_row(mute: Mute) -> Row:
+    return {
+        "id": mute.pk,
+        "title": str(mute),
+        "until": iso(mute.until),
+        "until_told": told(mute.until),
+        "by": mute.by,
+        "note": mute.reason,
+    }
 
 
 def refusal(error: AlreadyDone) -> str:

@@ -14,7 +14,7 @@ export function tell(root) {
     const { dateTime } = time;
     if (!dateTime) continue;
     const date = new Date(dateTime);
-    put(time, date > Date.now() ? clock(date) : ago(date, lang));
+    put(time, date > Date.now() ? then(date) : ago(date, lang));
     time.title ||= full.format(date);
   }
 }
@@ -22,11 +22,19 @@ export function tell(root) {
 // Made once: a formatter costs more than all that it formats on a page.
 const full = new Intl.DateTimeFormat(lang, { dateStyle: "full", timeStyle: "medium" });
 const short = new Intl.DateTimeFormat(lang, { timeStyle: "short" });
+const later = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
 
 export const clock = (date) => short.format(date);
 
+/** When something will be: the time of day says it only for a day. */
+const then = (date) => (date - Date.now() < 64_800_000 ? clock(date) : later.format(date));
+
 /** Put a row's values where the template names them. */
 export function fill(element, row) {
+  // Most rows of a page are as they were a second ago.
+  const said = JSON.stringify(row);
+  if (element.said === said) return element;
+  element.said = said;
   const all = (name, change) => {
     for (const node of [element, ...element.querySelectorAll(`[data-${name}]`)])
       if (node.dataset[name] !== undefined) change(node, row[node.dataset[name]] ?? "");
@@ -109,10 +117,10 @@ export function every(seconds, look) {
 
 /** Rows by id, those that stay keep their element, and with it focus and selection. */
 export class Rows {
-  constructor(body, blank) {
+  constructor(body, blank, none = document.querySelector(".nb-none")) {
     this.body = body;
     this.blank = blank.content.firstElementChild;
-    this.none = document.querySelector(".nb-none");
+    this.none = none;
     tell(body);
   }
 

@@ -4,6 +4,7 @@
 import { every, fill, get, Line, post, put, Rows, totals } from "./live.js";
 
 const KEPT = 200; // rows
+const FLASHES = 10; // rows; of a flood nobody follows them, and each costs every frame
 const PAUSE = 250; // ms between two looks, at least
 const STEPS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1, Home: -1e9, End: 1e9 };
 const ACTS = { a: "acknowledge", r: "resolve", m: "mute" };
@@ -84,6 +85,8 @@ export function queue(root, body, blank) {
   const pill = document.querySelector(".nb-fresh");
   const form = document.getElementById("changelist-form");
   const help = root.querySelector(".nb-help");
+  const held = root.querySelector(".nb-mutes");
+  const mutes = new Rows(held.querySelector("tbody"), document.getElementById("nb-mute"), null);
   let fresh = []; // rows that wait behind the pill
   // What is older than the page came up from the next one, and is no news. Not to the second: of
   // two that were told at the same time one may be committed later.
@@ -96,7 +99,7 @@ export function queue(root, body, blank) {
       const element = table.make(row);
       state(element, row);
       body.prepend(element);
-      flash(element);
+      if (rows.length <= FLASHES) flash(element);
     }
     for (const old of [...body.rows].slice(KEPT)) old.remove();
     table.none.hidden = body.rows.length > 0;
@@ -114,13 +117,16 @@ export function queue(root, body, blank) {
     return element;
   };
 
-  const above = ({ tiles, strip }) => {
+  const above = ({ tiles, strip, mutes: rows }) => {
     totals(tiles);
+    mutes.set(rows);
+    put(held.querySelector(".nb-mutes-count"), rows.length);
     const hours = root.querySelector(".nb-hours");
     put(hours.querySelector("#nb-hours"), strip.summary);
     const bars = hours.querySelectorAll("rect");
     strip.bars.forEach((bar, index) => {
-      for (const name in bar) bars[index].setAttribute(name, bar[name]);
+      for (const name in bar)
+        if (+bars[index].getAttribute(name) !== bar[name]) bars[index].setAttribute(name, bar[name]);
     });
     const cells = hours.querySelectorAll("tbody > tr > *");
     strip.rows.flat().forEach((text, index) => put(cells[index], text));
@@ -132,14 +138,15 @@ export function queue(root, body, blank) {
     address.searchParams.set("_shown", [...table.shown.keys()].join());
     const found = await get(address);
     if (line.paused) return;
+    // Asked before anything is written: afterwards it would cost a layout of the whole page.
+    const reading = body.contains(document.activeElement) || body.matches(":hover");
+    const top = body.parentElement.getBoundingClientRect().top >= 0;
     above(found.totals);
     const { shown } = table;
     for (const row of [...found.rows, ...found.others]) show(row, { shown });
     fresh = found.rows.filter(
       (row) => !shown.has(`${row.id}`) && Date.parse(row.last_seen) > since,
     );
-    const reading = body.contains(document.activeElement) || body.matches(":hover");
-    const top = body.parentElement.getBoundingClientRect().top >= 0;
     if (fresh.length && top && !reading) enter();
     else wait();
   });
@@ -150,12 +157,15 @@ export function queue(root, body, blank) {
   };
 
   const act = acting(root, root.dataset.actUrl, (row) => show(row));
-  form.addEventListener("submit", (event) => {
+  const submit = async (event) => {
     const button = event.submitter;
     if (!button?.dataset.act) return;
     event.preventDefault();
-    act(button, button.closest("tr"));
-  });
+    await act(button, button.closest("tr"));
+    if (button.dataset.act === "end") run();
+  };
+  form.addEventListener("submit", submit);
+  held.addEventListener("submit", submit);
 
   help.hidden = false;
   for (const box of help.querySelectorAll("[data-option]")) {
