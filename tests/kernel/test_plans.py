@@ -75,6 +75,16 @@ def test_a_page_is_so_many_statements_whatever_the_inbox(town, jz):
     assert "Seq Scan on notifications_receipt" not in plan
 
 
+def test_what_is_archived_is_found_by_the_index_that_holds_nothing_else(town):
+    mine = inbox_of(town[0])
+    ids = [item.id for item in mine.page(limit=100).items if item.stream.startswith("user.")][:2]
+    mine.act("archive", ids)
+    sqls = statements(lambda: mine.page("archived"))
+    own = next(sql for sql in sqls if sql.startswith('SELECT "notifications_receipt"'))
+    assert "receipt_archived" in plan_of(own)
+    assert [item.id for item in mine.page("archived").items] == ids
+
+
 def test_a_broadcast_is_two_statements_whatever_the_audience(town, django_assert_num_queries):
     with transaction.atomic(), django_assert_num_queries(2) as queries:
         broadcast(Everyone(), "To all")
