@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import one_site
 from tests.live import deeds
+from tests.live.process import wait_until
 
 BELL = "notification-bell"
 BADGE = f"{BELL} .nb-badge"
@@ -254,6 +255,77 @@ def test_an_action_that_fails_says_so_and_puts_the_row_back(site, the_chromium):
     assert page.evaluate("failed") == {"status": 500}
     assert site.call(deeds.titles_of, username="ana") == ["Export ready"]
     the_chromium.close_windows()  # the browser notes the failed request
+
+
+@one_site
+@pytest.mark.parametrize("tab", ["the tab with the line", "another tab"])
+def test_a_key_pressed_twice_in_haste_changes_its_row_twice_and_no_more(site, chromium, tab):
+    site.call(deeds.send, to="ana", title="Export ready")
+    window = chromium.window(site.server, "ana")
+    page = live(window.tab("/"))
+    if tab == "another tab":
+        page = live(window.tab("/orders/"))
+    page.locator(BUTTON).click()
+    row = page.locator(".nb-item", has_text="Export ready")
+    row.evaluate(
+        """(row) => {
+          window.states = [];
+          new MutationObserver(() => {
+            const unread = row.classList.contains("nb-unread");
+            if (states.at(-1) !== unread) states.push(unread);
+          }).observe(row, { attributes: true, attributeFilter: ["class"] });
+          window.heard = 0;
+          const { tabs } = document.querySelector("notification-bell");
+          tabs.listeners.add({ framed: ({ items }) =>
+            (heard += (items ?? []).filter(({ op }) => /read/.test(op)).length) });
+          // Of two requests the first is the slower one.
+          const quick = fetch;
+          window.fetch = async (...asked) => {
+            window.fetch = quick;
+            await new Promise((go) => setTimeout(go, 300));
+            return quick(...asked);
+          };
+        }"""
+    )
+    row.locator("a").focus()
+    page.keyboard.press("m")
+    page.keyboard.press("m")
+    wait_until(lambda: page.evaluate("heard") == 2, "both entries came", 15)
+    page.wait_for_timeout(200)
+    # Within one frame of the screen nothing of the first is painted.
+    assert page.evaluate("states") in ([False, True], [True])
+    assert site.call(deeds.counts_of, username="ana")["unread"] == 1
+
+
+@one_site
+def test_a_refusal_of_one_action_is_not_taken_for_the_end_of_the_session(site, the_chromium):
+    """403 in JSON, which only our own views answer, and over HTTP: the other tab has the line."""
+    site.call(deeds.send, to="ana", title="Export ready")
+    window = the_chromium.window(site.server, "ana")
+    live(window.tab("/"))
+    page = live(window.tab("/orders/"))
+    refused = page.evaluate(
+        """async () => {
+          const { tabs } = document.querySelector("notification-bell");
+          const refused = await tabs.act("ack_alert", { ids: [1] }).catch(({ status }) => status);
+          window.after = tabs.state;
+          return refused;
+        }"""
+    )
+    assert refused == 403
+    assert page.evaluate("after") == "live"
+    page.locator(BUTTON).click()
+    expect(page.locator(PANEL).get_by_text("Export ready")).to_be_visible()
+    # Django's own 403, of a form without its token, speaks of the session.
+    page.evaluate(
+        """async () => {
+          const { tabs } = document.querySelector("notification-bell");
+          tabs.config.csrf = "";
+          await tabs.act("seen", { upto: { ...tabs.inbox.cursor } }).catch(() => {});
+        }"""
+    )
+    expect(page.locator(BELL)).to_have_attribute("state", "signedout", timeout=SOON)
+    the_chromium.close_windows()  # the browser notes what was refused
 
 
 @one_site

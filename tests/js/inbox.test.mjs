@@ -429,19 +429,59 @@ test("without a cursor the list's position is taken", () => {
 
 test("what a person does shows at once, and its entry changes nothing more", () => {
   const inbox = aLoaded([row(1), row(2), row(3)], at(3));
-  inbox.act("read", { ids: [1] });
-  inbox.act("archive", { ids: [2] });
+  inbox.act("read", { ids: [1] })();
+  inbox.act("archive", { ids: [2] })();
   assert.deepEqual(ids(inbox), [3, 1]);
   assert.deepEqual(unread(inbox), [3]);
-  inbox.act("unarchive", { ids: [2] });
-  inbox.act("unread", { ids: [1] });
+  inbox.act("unarchive", { ids: [2] })();
+  inbox.act("unread", { ids: [1] })();
   assert.deepEqual(unread(inbox), [3, 2, 1]);
-  inbox.act("read_all", { upto: at(2) });
+  inbox.act("read_all", { upto: at(2) })();
   assert.deepEqual(unread(inbox), [3]);
-  inbox.act("seen", { upto: at(2) });
+  inbox.act("seen", { upto: at(2) })();
   inbox.apply(items(3, 4, [{ op: "read_all", seq: 4, upto: at(2) }]));
   assert.deepEqual(unread(inbox), [3]);
   assert.equal(inbox.unseen, 3, "counts are the server's");
+});
+
+test("the entry of what was done first does not undo what was done since", () => {
+  const inbox = aLoaded([row(1), row(2)], at(2));
+  const first = inbox.act("read", { ids: [1] });
+  const second = inbox.act("unread", { ids: [1] });
+  inbox.apply(items(2, 3, [{ op: "read", seq: 3, ids: [1] }]));
+  assert.deepEqual(unread(inbox), [2, 1]);
+  first();
+  inbox.apply(items(3, 4, [{ op: "unread", seq: 4, ids: [1] }]));
+  second();
+  assert.deepEqual(unread(inbox), [2, 1]);
+});
+
+test("what was refused is taken back, and what was done since is not", () => {
+  const inbox = aLoaded([row(1), row(2), row(3)], at(3));
+  const first = inbox.act("read", { ids: [1] });
+  const second = inbox.act("read", { ids: [2] });
+  first(true);
+  assert.deepEqual(unread(inbox), [3, 1]);
+  second();
+  assert.deepEqual(unread(inbox), [3, 1]);
+});
+
+test("what another device does after it is the last word, though the answer is not there yet", () => {
+  const inbox = aLoaded([row(1)], at(1));
+  const end = inbox.act("read", { ids: [1] });
+  inbox.apply(items(1, 3, [{ op: "read", seq: 2, ids: [1] }, { op: "unread", seq: 3, ids: [1] }]));
+  assert.deepEqual(unread(inbox), [1]);
+  end();
+  assert.deepEqual(unread(inbox), [1]);
+});
+
+test("a list that was asked for before an action does not take it back", () => {
+  const inbox = aLoaded([row(1)], at(1));
+  const token = inbox.begin();
+  const end = inbox.act("read", { ids: [1] });
+  inbox.load({ items: [row(1)], counts: counts(at(1), 1) }, token);
+  assert.deepEqual(unread(inbox), []);
+  end();
 });
 
 test("the counts for a late tab include what we counted ourselves", () => {

@@ -18,6 +18,7 @@ export class Inbox {
   #ahead; // [stream, seq] that `base` does not count
   #offset = 0; // of the server's clock
   #barred = new Set();
+  #own; // what a person did here, until it is in the log or refused
 
   constructor({ cursor, counts, now = Date.now, kept = KEPT }) {
     Object.assign(this, { now, kept });
@@ -33,6 +34,7 @@ export class Inbox {
     this.base = { unseen: 0, unread: 0 };
     this.cursor = this.#log = this.#goal = null;
     this.#ahead = [];
+    this.#own = new Set();
     this.#token++;
   }
 
@@ -96,10 +98,12 @@ export class Inbox {
       if (entry.seq <= held) continue;
       this.#log?.push([stream, entry]);
       this.#change(stream, entry, change);
+      this.#own.delete([...this.#own].find(({ op }) => op === entry.op));
       if (entry.op !== "created") continue;
       if (entry.seq > (base.at?.[stream] ?? 0)) this.#ahead.push([stream, entry.seq]);
       if (entry.seq <= (this.#goal?.[stream] ?? 0)) this.#missed++;
     }
+    this.#redo();
     this.#ahead = this.#ahead.slice(-KEPT);
     const { rows, kept } = this;
     if (rows.size > kept)
@@ -158,16 +162,29 @@ export class Inbox {
     this._counts(counts);
     for (const [stream, entry] of this.#log)
       if (entry.seq > (counts.at[stream] ?? 0)) this.#change(stream, entry);
+    this.#redo();
     for (const id of this.#barred) this.rows.delete(id);
     this.#log = null;
     return true;
   }
 
-  /** What a person does shows before its entry comes. Returns what takes it back. */
+  /** What a person does shows before its entry comes. Returns what is to be called when the
+   * server has answered: with true to take it back. */
   act(action, detail) {
     const before = [...this.rows.values()].map((row) => [row, row.unread, row.archived]);
-    this.#change(null, { op: action.replace(/archive$/, "$&d"), ...detail });
-    return () => before.forEach(([row, unread, archived]) => Object.assign(row, { unread, archived }));
+    const own = { op: action.replace(/archive$/, "$&d"), ...detail };
+    this.#own.add(own);
+    this.#change(null, own);
+    return (failed) => {
+      this.#own.delete(own);
+      if (failed) before.forEach(([row, unread, archived]) => Object.assign(row, { unread, archived }));
+      this.#redo();
+    };
+  }
+
+  // An entry of what was done first must not undo what was done since.
+  #redo() {
+    for (const own of this.#own) this.#change(null, own);
   }
 
   #change(stream, entry, change) {

@@ -211,16 +211,17 @@ export class NotificationInbox extends HTMLElement {
       const row = this.inbox.rows.get(id);
       return row && (action === "read" ? row.unread : action === "unread" ? !row.unread : true);
     });
-    const restore = this.inbox.act(action, detail);
+    const end = this.inbox.act(action, detail);
     try {
       const acting = tabs.act(action, detail, leaving);
       // Marking moves nothing; what leaves the page waits until the server has it.
       if (action === "archive" || action === "unarchive") await acting;
       this.#render();
       const done = await acting;
+      end();
       if (!leaving) this.#say(done ? action : "queued", undo);
     } catch {
-      restore();
+      end(true);
       this.#say("unsaved", []);
       this.#stale = true;
       this.#render();

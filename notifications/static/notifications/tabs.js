@@ -20,6 +20,7 @@ export class Tabs {
   #asked = "";
   #sending = false;
   #claims = [];
+  #last; // [rows, what becomes of it]: what is done to the same again waits for it
 
   /** `live`: "auto"; "poll" opens no socket; "off" opens no line at all. */
   constructor({ config, inbox, Socket, load, live }) {
@@ -123,19 +124,25 @@ export class Tabs {
    * request outlives the page.
    */
   async act(action, detail, leaving = false) {
-    const restore = this.inbox.act(action, detail);
+    const end = this.inbox.act(action, detail);
     this.#changed();
     const body = { action, ...detail };
     try {
       if (this.state === "offline") throw new TypeError();
-      await this.#do(body, leaving);
+      const rows = `${detail.ids}`;
+      const before = !leaving && rows === this.#last?.[0] && this.#last[1];
+      const doing = before ? before.then(() => this.#do(body)) : this.#do(body, leaving);
+      this.#last = [rows, doing.catch(() => {})];
+      await doing;
+      end();
       return true;
     } catch (error) {
-      if (error instanceof TypeError) {
+      const waits = error instanceof TypeError;
+      end(!waits);
+      if (waits) {
         this.#waiting = [...this.#waiting, body];
         return false;
       }
-      restore();
       this.#changed();
       if (this.inbox.loaded) this.load().catch(() => {});
       throw error;
@@ -187,8 +194,10 @@ export class Tabs {
 
   async #fetch(url, options) {
     const answer = await fetch(url, { cache: "no-store", ...options });
-    const { ok, status } = answer;
-    if (status === 401 || status === 403) this.#state("signedout");
+    const { ok, status, headers } = answer;
+    // A refusal of our own is JSON: of this action, not of the person.
+    if (status === 401 || (status === 403 && !/json/.test(headers.get("Content-Type"))))
+      this.#state("signedout");
     if (!ok) throw Object.assign(new Error(status), { status });
     return answer.json();
   }
