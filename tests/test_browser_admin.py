@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -364,6 +365,31 @@ def test_a_mute_by_label_is_on_every_operators_screen_and_either_ends_it(site, c
     expect(eli.locator(".nb-mutes")).to_be_hidden(timeout=SOON)
     expect(row(eli, "other")).to_contain_text("Firing", timeout=SOON)
     expect(page.locator("#nb-alert-row")).to_contain_text("Firing", timeout=SOON)
+
+
+@one_site
+def test_trusted_types_are_broken_in_the_admin_by_django_alone(site, the_chromium):
+    """Every other test here would fail of ours; this one shows that it would."""
+    window = the_chromium.window(site.server, "dana")
+    page = live(window.tab(QUEUE))
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          addEventListener("securitypolicyviolation", ({ sourceFile }) => seen.push(sourceFile));
+          django.jQuery("<p>").html("<b>Django's</b>");
+        }"""
+    )
+    wait_until(lambda: page.evaluate("seen.length"), "Django's own is reported")
+    assert {urlsplit(name).path for name in page.evaluate("seen")} == {
+        "/static/admin/js/vendor/jquery/jquery.js"
+    }
+    assert window.complaints == []
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<b>ours</b>')")
+    others = "seen.some((name) => !name.includes('/static/admin/'))"
+    wait_until(lambda: page.evaluate(others), "ours is reported")
+    assert page.evaluate("1") == 1  # what was said before it is here now
+    [said] = the_chromium.close_windows()
+    assert said.startswith("CSP: require-trusted-types-for")
 
 
 @one_site

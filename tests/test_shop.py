@@ -253,6 +253,20 @@ def test_the_policy_allows_nothing_inline_and_nothing_foreign(client, ana, path)
     assert " onclick=" not in page
 
 
+@pytest.mark.django_db
+def test_the_policy_of_the_admin_differs_in_trusted_types_alone_and_tells_of_them(client, dana):
+    client.force_login(dana)
+    shop, admin = client.get("/orders/"), client.get("/admin/")
+    types = "require-trusted-types-for 'script'"
+    enforced = {
+        answer: set(answer.headers["Content-Security-Policy"].split("; "))
+        for answer in (shop, admin)
+    }
+    assert enforced[shop] - enforced[admin] == {types}
+    assert enforced[admin] <= enforced[shop]
+    assert admin.headers["Content-Security-Policy-Report-Only"] == types
+
+
 def test_the_logins_are_shown_only_while_debug_is_on(client, settings):
     assert "Log in as" not in client.get("/").content.decode()
     settings.DEBUG = True
