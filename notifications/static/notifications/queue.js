@@ -70,8 +70,10 @@ export function acting(root, url, shown) {
 export function state(element, row) {
   const changed = element.dataset.value !== row.state;
   fill(element, row);
-  for (const button of element.querySelectorAll("[data-act]"))
-    if (button.dataset.act !== "note") button.hidden = !row.acts.includes(button.dataset.act);
+  for (const button of element.querySelectorAll("[data-act]")) {
+    const hidden = button.dataset.act !== "note" && !row.acts.includes(button.dataset.act);
+    if (button.hidden !== hidden) button.hidden = hidden;
+  }
   return changed;
 }
 
