@@ -74,9 +74,10 @@ def pytest_unconfigure() -> None:
             Path(f"{name}{ending}").unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _nobody_writes_into_the_tests_database() -> None:
-    """What a test logs is no alert, but for those that are about it."""
+    """What a test logs is no alert, but for those that are about it. A test that sets Django up
+    once more gives the loggers their handlers back."""
     for name in ("django.request", "project"):
         logging.getLogger(name).handlers.clear()
 

@@ -91,6 +91,7 @@ BROKEN = [
     ("no resume", "server killed", "sqlite"),
     ("cursor unchecked", "odd cursors", "sqlite"),
     ("no heartbeat", "half-open lines", "sqlite"),
+    ("sync acknowledges nothing", "never acks", "sqlite"),
     ("no window", "never reads", "sqlite"),
     ("no drain", "rolling deploy", "postgres"),
     ("hub dies with the database", "database restarted", "postgres"),

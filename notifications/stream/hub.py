@@ -393,6 +393,7 @@ class Hub:
         self.stats["syncs"] += 1
         if reading.why is None:
             socket.adopt(cursor, reading.epoch)
+            socket.ack(cursor)  # what was written before, it has, or threw away
         else:
             self._reset(socket, reading)
         await self._write_reading(socket, reading)

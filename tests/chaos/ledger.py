@@ -61,6 +61,7 @@ class Tab:
         self.way: str = plan.get("way", "socket")
         self.reads: bool = plan.get("reads", True)
         self.acks: bool = plan.get("acks", True)
+        self.syncs: bool = plan.get("syncs", True)
         self.obeys: bool = plan.get("obeys", True)
         """Leaves when it is asked to; else it waits until it is closed."""
         self.dedups: bool = plan.get("dedups", True)
@@ -242,7 +243,7 @@ class Tab:
         if self.acks and (frame["type"] == "hb" or self.unacked >= self.window // 2):
             self.unacked = 0
             await self._say({"type": "ack"})
-        if self.wants_sync:
+        if self.wants_sync and self.syncs:
             self.wants_sync = False
             await self._say({"type": "sync", "cursor": self.cursor})
         if frame["type"] == "drain" and self.obeys:

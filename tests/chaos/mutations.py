@@ -108,6 +108,13 @@ MUTATIONS: dict[str, tuple[Change, ...]] = {
             "            if socket.missed >= 2_000_000:\n",
         ),
     ),
+    "sync acknowledges nothing": (
+        Change(
+            "notifications.stream.hub",
+            "            socket.ack(cursor)  # what was written before, it has, or threw away\n",
+            "",
+        ),
+    ),
     "no window": (
         Change(
             "notifications.stream.socket",

@@ -534,12 +534,13 @@ class NeverReads(Scenario):
 
 
 class NeverAcks(Scenario):
-    """Clients read all and acknowledge nothing. They get a window of frames and no more; the
-    server closes them when their heartbeats are not answered, and they come back by cursor."""
+    """Clients read all and acknowledge nothing. They get a window of frames and no more. One only
+    asks, at each heartbeat, to go on from where it stands, and that must do; one says nothing at
+    all: the server closes it when its heartbeats are not answered, and it comes back by cursor."""
 
     name = "never acks"
     short_on = ("sqlite",)
-    broken_by = ("no heartbeat", "no resume")
+    broken_by = ("sync acknowledges nothing", "no heartbeat", "no resume")
     town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 2.0, "WINDOW": 8}}
     calls: ClassVar[dict[str, Any]] = {"rest": 0.1}
     within: ClassVar[dict[str, float]] = {"postgres": 60.0, "sqlite": 60.0}
@@ -548,7 +549,14 @@ class NeverAcks(Scenario):
     def open(self, play: Play) -> None:
         if play.size >= 2_000:  # eight frames in each of many short lives
             self.patience = 600.0
-        play.open([play.tab(name, acks=name != play.names()[0]) for name in play.names()])
+        asks, mute, *others = play.names()
+        play.open(
+            [
+                play.tab(asks, acks=False),
+                play.tab(mute, acks=False, syncs=False),
+                *map(play.tab, others),
+            ]
+        )
 
 
 class TwentyTabs(Scenario):

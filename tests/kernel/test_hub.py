@@ -178,6 +178,25 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
     in_hub(scenario)
 
 
+def test_who_asks_to_go_on_has_acknowledged_what_came_before(ana, in_hub):
+    """Else one who only asks would be heard, so never closed, and never get more."""
+
+    async def scenario(hub):
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        for number in range(10):
+            await do(notify, ana, f"{number}")
+        await until(lambda: hub.streams[socket.subscription.own].pushed == 10)
+        while len(line.titles()) < 10:
+            before = len(line.titles())
+            assert socket.behind
+            await hub.sync(socket, socket.cursor())
+            await until(lambda before=before: len(line.titles()) > before)
+        assert line.titles() == [str(number) for number in range(10)]
+
+    in_hub(scenario)
+
+
 def test_when_the_last_socket_goes_nothing_of_it_is_kept(ana, bo, in_hub):
     async def scenario(hub):
         sockets = [(await connected(hub, person))[0] for person in (ana, ana, bo)]

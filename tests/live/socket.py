@@ -254,8 +254,9 @@ class Client:
                 self.resets.append(frame)
                 self.cursor = dict(frame["cursor"])
             case "hb":
-                if self._acks:
-                    self.send({"type": "ack"})
+                if not self._acks:
+                    return  # to go on from a cursor acknowledges what came before it
+                self.send({"type": "ack"})
                 theirs = frame.get("cursor")
                 if theirs and any(
                     self.cursor.get(stream, 0) < head
