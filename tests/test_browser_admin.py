@@ -23,6 +23,18 @@ QUEUE = "/admin/notifications/alert/"
 SOON = 15_000  # ms, on a machine with a lot to do
 TRIES = 3
 OURS = "main"  # the frame around it is Django's
+UNDECIDED = [
+    # Django's icons are background images, beside the words and not under them; of these words the
+    # contrast is 4.5:1 and more, light and dark.
+    ("color-contrast", ".viewlink", "due to a background image"),
+    ("color-contrast", "li > .addlink", "due to a background image"),
+    ("color-contrast", ".success", "due to a background image"),
+    # A text that is longer than its box, and scrolls there.
+    ("color-contrast", "pre", "partially overlaps other elements"),
+    # For its seconds the pop-up of what was just sent lies over the page.
+    ("color-contrast", "dt", "partially obscured by another element"),
+]
+"""What axe leaves to a person, looked at and found right: rule, element, and how axe says it."""
 FASTEST = 1_000  # ms, of several tries: the promise, on a machine that has better things to do
 
 pytestmark = pytest.mark.timeout(180)
@@ -281,6 +293,36 @@ def test_a_filtered_page_takes_in_what_matches_and_keeps_what_was_there(site, ch
 
 
 @one_site
+@pytest.mark.parametrize("there", [0, 1])
+def test_what_came_in_meanwhile_is_counted_and_chosen_with_the_rest(site, chromium, there):
+    """Django's script knows the rows that were there at first, and gives up where none was."""
+    for number in range(there):
+        site.call(fire, key=f"old-{number}")
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    for number in range(2):
+        site.call(fire, key=f"new-{number}")
+        expect(row(dana, f"new-{number}")).to_have_count(1, timeout=SOON)
+    words = f"{there + 2} alerts"
+    expect(dana.locator(".paginator")).to_contain_text(words, timeout=SOON)
+    expect(dana.locator("#changelist-search .quiet")).to_contain_text(f"{there + 2} results (")
+    boxes, counter = dana.locator("tbody .action-select"), dana.locator(".action-counter")
+    expect(counter).to_have_text(f"0 of {there + 2} selected")
+    toggle = dana.locator("#action-toggle")
+    toggle.check()
+    expect(counter).to_have_text(f"{there + 2} of {there + 2} selected")
+    boxes.first.uncheck()
+    expect(counter).to_have_text(f"{there + 1} of {there + 2} selected")
+    expect(toggle).not_to_be_checked()
+    toggle.check()
+    for box in boxes.all():
+        expect(box).to_be_checked()
+    dana.get_by_label("Action:").select_option(label="Acknowledge")
+    dana.get_by_role("button", name="Go").click()
+    expect(dana.locator(".messagelist")).to_contain_text("Acknowledged: ")
+    expect(tile(dana, "acknowledged")).to_have_text(str(there + 2))
+
+
+@one_site
 def test_the_keyboard_is_enough(site, chromium):
     for key in ("a", "b", "c"):
         site.call(fire, key=f"key-{key}")
@@ -507,13 +549,22 @@ def test_the_checker_finds_nothing_wrong_on_any_page_light_or_dark(site, chromiu
     def check(name: str) -> None:
         for details in dana.locator("main details").all():
             details.evaluate("one => (one.open = true)")
-        for scheme in ("light", "dark"):
+        for scheme, width in (("light", 1280), ("dark", 320)):
+            dana.set_viewport_size({"width": width, "height": 900})
             dana.emulate_media(color_scheme=scheme)
             # Colours that are on their way are none yet: the admin's links fade.
             dana.evaluate("Promise.allSettled(document.getAnimations().map((one) => one.finished))")
-            wrong[name, scheme] = axe.run(OURS, ".nb-strip")["violations"]
-        width, room = dana.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width <= room, name
+            found = axe.run(OURS, ".nb-strip")
+            undecided = [
+                (rule, target, said)
+                for rule, target, said in found["incomplete"]
+                if not any(
+                    rule == known and target.endswith(element) and words in said
+                    for known, element, words in UNDECIDED
+                )
+            ]
+            wrong[name, scheme] = found["violations"] + undecided
+            assert dana.evaluate("document.documentElement.scrollWidth") <= width, name
 
     button(dana, "Acknowledge", "minor").click()
     expect(row(dana, "minor")).to_contain_text("Acknowledged by dana", timeout=SOON)

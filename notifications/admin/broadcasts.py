@@ -190,6 +190,9 @@ class BroadcastAdmin(OperatorsPage):
     actions = None
     show_full_result_count = False
 
+    class Media:
+        css = {"all": ["notifications/min/admin.css"]}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.formats import date_format
+from django.utils.translation import ngettext as of_django
 
 Row = dict[str, Any]
 """A row as the page shows it, made once for the template and for the script: texts by field,
@@ -83,7 +84,11 @@ class LiveList(OperatorsPage):
         if wants_json(request):
             found = self.get_changelist_instance(request)
             response: HttpResponse = JsonResponse(
-                {"rows": self._rows(found), "totals": self.totals(request)}
+                {
+                    "rows": self._rows(found),
+                    "totals": self.totals(request),
+                    "counted": counted(found),
+                }
             )
         else:
             response = super().changelist_view(request, extra_context)
@@ -101,6 +106,14 @@ class LiveList(OperatorsPage):
 
     def _rows(self, found: ChangeList) -> list[Row]:
         return [self.row(instance) for instance in found.result_list]
+
+
+def counted(found: ChangeList) -> dict[str, str]:
+    """How many match, in the words of Django's templates and of its own catalogue."""
+    number = found.result_count
+    words = of_django("%(counter)s result", "%(counter)s results", number)
+    name = found.opts.verbose_name if number == 1 else found.opts.verbose_name_plural
+    return {"results": words % {"counter": number}, "rows": f"{number} {name}"}
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
 // The operators' pages in the Django admin: what is on this page is kept up to date.
 import { compose } from "./compose.js";
-import { every, get, Line, put, Rows, tell, totals } from "./live.js";
+import { choosing, counted, every, get, Line, put, Rows, tell, totals } from "./live.js";
 import { alert, queue } from "./queue.js";
 
 const root = document.getElementById("nb-live");
@@ -24,8 +24,10 @@ function looked(show) {
 
 function connections() {
   const table = new Rows(body, blank);
+  choosing(body);
   looked((found) => {
     totals(found.totals);
+    counted(found.counted);
     table.set(found.rows);
   });
 }

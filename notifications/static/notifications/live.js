@@ -148,6 +148,41 @@ export class Rows {
   }
 }
 
+/** The boxes before the rows. Django's script knows those that were there at first, and nothing of
+ * a table that was empty; ours come and go. */
+export function choosing(body) {
+  const toggle = document.getElementById("action-toggle");
+  const counter = document.querySelector(".action-counter");
+  if (!toggle) return;
+  const boxes = () => [...body.querySelectorAll(".action-select")];
+  const count = () => {
+    const cnt = boxes().length;
+    const sel = boxes().filter((box) => box.checked).length;
+    toggle.checked = sel > 0 && sel === cnt;
+    const words = "%(sel)s of %(cnt)s selected";
+    if (counter) put(counter, interpolate(ngettext(words, words, sel), { sel, cnt }, true));
+  };
+  const soon = () => setTimeout(count); // after Django's
+  toggle.addEventListener("click", () => {
+    for (const box of boxes()) box.checked = toggle.checked;
+    soon();
+  });
+  body.addEventListener("change", soon);
+  new MutationObserver(count).observe(body, { childList: true });
+  soon();
+}
+
+/** How many there are, where Django says it once: beside the search, and below the table. */
+export function counted({ results, rows }) {
+  const say = (place, words) => {
+    for (const node of document.querySelector(place)?.childNodes ?? [])
+      if (node.nodeType === Node.TEXT_NODE && /\d/.test(node.data) && node.data.trim() !== words.trim())
+        node.data = words;
+  };
+  say("#changelist-search .quiet", `${results} (`);
+  say("#changelist-form .paginator", rows);
+}
+
 /** What stands above a table. */
 export function totals(found) {
   for (const name in found)

@@ -1,7 +1,7 @@
 // The operators' queue: what was told is on the page at once, and what is done is done once.
 // The log says when to look; what is shown is what the server answers for this very address, so
 // that filters, search and order hold for what is new as well.
-import { every, fill, get, Line, post, put, Rows, totals } from "./live.js";
+import { choosing, counted, every, fill, get, Line, post, put, Rows, totals } from "./live.js";
 
 const KEPT = 200; // rows
 const FLASHES = 10; // rows; of a flood nobody follows them, and each costs every frame
@@ -144,6 +144,7 @@ export function queue(root, body, blank) {
     const reading = body.contains(document.activeElement) || body.matches(":hover");
     const top = body.parentElement.getBoundingClientRect().top >= 0;
     above(found.totals);
+    counted(found.counted);
     const { shown } = table;
     for (const row of [...found.rows, ...found.others]) show(row, { shown });
     fresh = found.rows.filter(
@@ -169,6 +170,7 @@ export function queue(root, body, blank) {
   form.addEventListener("submit", submit);
   held.addEventListener("submit", submit);
 
+  choosing(body);
   help.hidden = false;
   for (const box of help.querySelectorAll("[data-option]")) {
     const key = `nb-${box.dataset.option}`;
