@@ -39,8 +39,6 @@ from tests.live.server import ROOT, Databases, DeedFailed, Server, Site, Worker
 KINDS = {"postgres": ("uvicorn", "daphne"), "sqlite": ("runserver",)}
 SETTINGS = {"HEARTBEAT": 4.0, "DRAIN": 2.0}
 """So that dead lines are found, and servers end, within seconds. All else is as it ships."""
-REST: dict[str, dict[str, float]] = {"postgres": {}, "sqlite": {"rest": 0.2}}
-"""SQLite has one writer, and its waiting is not fair: callers must leave it idle at times."""
 PATIENCE = 2.0
 """Of clients with a heartbeat that is late; in a browser it is 10 s, for heartbeats of 25 s."""
 
@@ -495,7 +493,9 @@ class Play:
         seats = self.town.seats(self.scenario.callers(self.town.kind, self.size))
         each = -(-self.size // len(seats))
         for which, worker in enumerate(seats, 41 if more else 1):
-            plan = self.plan(which, **REST[self.town.kind] | self.scenario.calls)
+            plan = self.plan(
+                which, **{"rest": self.scenario.rest[self.town.kind]} | self.scenario.calls
+            )
             worker.begin(callers.call, plan=plan, calls=each)
             self.busy.append((worker, which))
 
