@@ -19,7 +19,7 @@ from .notices import render
 from .signals import inbox_changed
 from .stream.number import is_due, log_database, number
 from .stream.publish import News, publish
-from .stream.read import Member, Subscription, read_counts, read_heads, subscribe
+from .stream.read import Member, Subscription, read_counts, read_heads, read_standing, subscribe
 from .wire import Counts, Cursor
 
 ALL, UNREAD, ARCHIVED = VIEWS = ("all", "unread", "archived")
@@ -149,13 +149,13 @@ class _Row:
 
     created: datetime
     id: int
-    notification: Notification
     stream: str
     seq: int | None
-    receipt: Receipt | None
+    read: bool | None
+    archived_at: datetime | None
 
     def unread(self, read_seq: int) -> bool:
-        return _is_unread(self.receipt.read if self.receipt else None, self.seq, read_seq)
+        return _is_unread(self.read, self.seq, read_seq)
 
 
 def _is_unread(read: bool | None, seq: int | None, read_seq: int) -> bool:
@@ -205,8 +205,8 @@ class Inbox:
         limit = max(1, min(limit, PAGE_LIMIT))
         token = before if after is None else after
         span = _Span(None if token is None else _parse_position(token), newer=after is not None)
-        counts = self.counts()
-        read_seqs = self._read_seqs()
+        standing = read_standing(self.subscription)
+        read_seqs = standing.read_seqs
         if search.narrows:
             span.end = self._end_of_search(span)
         rows = [
@@ -223,9 +223,14 @@ class Inbox:
         if span.newer:
             shown = shown[::-1]
             far, near = near, far
-        rendered = render((row.notification for row in shown), self.language)
-        items = [self._item(row, rendered[row.id], read_seqs) for row in shown]
-        return Page(items, _position_token(far), counts, _position_token(near))
+        found = Notification.objects.using(log_database()).in_bulk([row.id for row in shown])
+        rendered = render(found.values(), self.language)
+        items = [
+            self._item(row, found[row.id], rendered[row.id], read_seqs)
+            for row in shown
+            if row.id in found  # else it was deleted just now
+        ]
+        return Page(items, _position_token(far), standing.counts, _position_token(near))
 
     def kinds(self) -> list[str]:
         """The kinds of the newest notifications of this inbox."""
@@ -259,15 +264,18 @@ class Inbox:
         self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
     ) -> Iterable[_Row]:
         own = self.subscription.own
+        # What is archived has an index of its own, and SQLite is not to take the other.
+        named = Q(named=True) if view == ARCHIVED else Q(named__in=YES)
+        due = Q(seq__isnull=False) | Q(created__lte=timezone.now())
         rows = (
             Receipt.objects.using(log_database())
-            .select_related("notification")
-            .filter(_live("notification__"), span.within(), search.of("notification__"))
-            .filter(person_id=self.person_id)
-            # What is archived has an index of its own, and SQLite is not to take the other.
-            .filter(Q(named=True) if view == ARCHIVED else Q(named__in=YES))
-            .filter(Q(seq__isnull=False) | Q(created__lte=timezone.now()))  # due by now
-            .filter(archived_at__isnull=view != ARCHIVED)
+            .filter(
+                _live("notification__") & span.within() & search.of("notification__") & named & due,
+                person_id=self.person_id,
+                archived_at__isnull=view != ARCHIVED,
+            )
+            .order_by(*span.order)
+            .values_list("created", "notification_id", "seq", "read", "archived_at")
         )
         # Each in a query of its own: no index serves an "or".
         parts = [Q()]
@@ -277,8 +285,8 @@ class Inbox:
         for part in parts:
             few = self._few(part) if view == UNREAD else None
             part = part if few is None else Q(pk__in=few)
-            for row in rows.filter(part).order_by(*span.order)[:limit]:
-                yield _Row(row.created, row.notification_id, row.notification, own, row.seq, row)
+            for created, id, seq, read, archived_at in rows.filter(part)[:limit]:
+                yield _Row(created, id, own, seq, read, archived_at)
 
     def _few(self, part: Q) -> list[int] | None:
         """The receipts that are unread in one way, if they are few.
@@ -293,26 +301,26 @@ class Inbox:
         self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
     ) -> Iterable[_Row]:
         mine = Q(notification__receipts__person=self.person_id)
+        wanted = self._theirs()
+        if view == UNREAD:
+            unread = Q(mine__read=False)
+            for stream in self.subscription.shared:
+                unread |= Q(stream=stream, seq__gt=seqs.get(stream, 0), mine__read=None)
+            wanted &= unread
         rows = (
             Posting.objects.using(log_database())
-            .select_related("notification")
             .annotate(mine=FilteredRelation("notification__receipts", condition=mine))
-            .filter(_live("notification__"), span.within(), search.of("notification__"))
-            .filter(mine__archived_at__isnull=view != ARCHIVED)
-        )
-        unread = Q(mine__read=False)
-        for stream in self.subscription.shared:
-            unread |= Q(stream=stream, seq__gt=seqs.get(stream, 0), mine__read=None)
-        rows = rows.filter(self._theirs())
-        if view == UNREAD:
-            rows = rows.filter(unread)
-        page = list(rows.order_by(*span.order)[:limit])
-        receipts = self._receipts(row.notification_id for row in page)
-        for row in page:
-            receipt = receipts.get(row.notification_id)
-            yield _Row(
-                row.created, row.notification_id, row.notification, row.stream, row.seq, receipt
+            .filter(
+                _live("notification__") & span.within() & search.of("notification__") & wanted,
+                mine__archived_at__isnull=view != ARCHIVED,
             )
+            .order_by(*span.order)
+            .values_list(
+                "created", "notification_id", "stream", "seq", "mine__read", "mine__archived_at"
+            )
+        )
+        for row in rows[:limit]:
+            yield _Row(*row)
 
     def _theirs(self) -> Q:
         """The postings of the shared streams that are this person's."""
@@ -347,24 +355,21 @@ class Inbox:
         streams = dict(waiting.order_by("-id")[:limit])
         if not streams:
             return
-        receipts = self._receipts(streams)
-        found = Notification.objects.using(log_database()).filter(_live(), pk__in=streams)
-        for one in found.filter(search.of()):
-            row = _Row(one.created, one.pk, one, streams[one.pk], None, receipts.get(one.pk))
-            if not span.holds(_position(row)):
-                continue
-            if (row.receipt and row.receipt.archived_at) or (view == UNREAD and not row.unread(0)):
-                continue
-            yield row
-
-    def _receipts(self, ids: Iterable[int]) -> dict[int, Receipt]:
-        receipts = Receipt.objects.using(log_database()).filter(
-            person_id=self.person_id, notification_id__in=list(ids)
+        mine = FilteredRelation("receipts", condition=Q(receipts__person=self.person_id))
+        found = (
+            Notification.objects.using(log_database())
+            .annotate(mine=mine)
+            .filter(_live(), search.of(), pk__in=streams, mine__archived_at=None)
+            .values_list("created", "pk", "mine__read")
         )
-        return {receipt.notification_id: receipt for receipt in receipts}
+        for created, id, read in found:
+            row = _Row(created, id, streams[id], None, read, None)
+            if span.holds(_position(row)) and (view == ALL or row.unread(0)):
+                yield row
 
-    def _item(self, row: _Row, rendered: dict[str, Any], seqs: dict[str, int]) -> Item:
-        one = row.notification
+    def _item(
+        self, row: _Row, one: Notification, rendered: dict[str, Any], seqs: dict[str, int]
+    ) -> Item:
         return Item(
             id=one.pk,
             kind=one.kind,
@@ -380,7 +385,7 @@ class Inbox:
             stream=self.subscription.key(row.stream),
             seq=row.seq,
             unread=row.unread(seqs.get(row.stream, 0)),
-            archived=bool(row.receipt and row.receipt.archived_at),
+            archived=row.archived_at is not None,
             lang=self.language if one.kind else _lang_of(one),
         )
 

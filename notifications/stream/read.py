@@ -504,11 +504,11 @@ def greet_all(
 ) -> list[Greeting]:
     """Greet many together: whoever stands at the heads, or begins there, costs no query alone."""
     number((name for subscription, _cursor in asked for name in subscription.streams), patience)
-    epoch, counted = _counted([subscription for subscription, _cursor in asked])
+    epoch, standings = _standings([subscription for subscription, _cursor in asked])
     missed: dict[Any, list[Run]] = {}
     return [
-        _greeting(subscription, cursor, counts, epoch, limit, missed)
-        for (subscription, cursor), counts in zip(asked, counted, strict=True)
+        _greeting(subscription, cursor, standing.counts, epoch, limit, missed)
+        for (subscription, cursor), standing in zip(asked, standings, strict=True)
     ]
 
 
@@ -576,12 +576,25 @@ def read_counts(subscriptions: Iterable[Subscription]) -> dict[Any, Counts]:
     inbox of ten and of ten million.
     """
     subscriptions = list(subscriptions)
-    _epoch, counts = _counted(subscriptions)
-    return {s.person_id: found for s, found in zip(subscriptions, counts, strict=True)}
+    _epoch, standings = _standings(subscriptions)
+    return {s.person_id: found.counts for s, found in zip(subscriptions, standings, strict=True)}
 
 
-def _counted(subscriptions: Sequence[Subscription]) -> tuple[int, list[Counts]]:
-    """The epoch of the database, and the counts of each subscription."""
+@dataclass(frozen=True)
+class Standing:
+    """Where a person stands: their counts, and up to where they have read each stream."""
+
+    counts: Counts
+    read_seqs: dict[str, int]
+
+
+def read_standing(subscription: Subscription) -> Standing:
+    """One statement, as for `read_counts`."""
+    return _standings([subscription])[1][0]
+
+
+def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standing]]:
+    """The epoch of the database, and where each of these people stands."""
     if not subscriptions:
         return 0, []
     using = log_database()
@@ -603,29 +616,31 @@ def _counted(subscriptions: Sequence[Subscription]) -> tuple[int, list[Counts]]:
         cursor.execute(sql, [now] * 6 + keys)
         rows = cursor.fetchall()
     epoch = 0
-    found: dict[Any, list[tuple[str, int, int, int]]] = {}
-    for key, name, head, unseen, unread in rows:
+    found: dict[Any, list[tuple[str, int, int, int, int]]] = {}
+    for key, name, head, *row in rows:
         if name == Stream.EPOCH:
             epoch = head
         else:
-            found.setdefault(person.to_python(key), []).append((name, head, unseen, unread))
+            found.setdefault(person.to_python(key), []).append((name, head, *row))
     if not epoch:
         epoch = read_heads([]).epoch
     return epoch, [_sum(one, found.get(one.person_id, []), epoch) for one in subscriptions]
 
 
 def _sum(
-    subscription: Subscription, rows: Iterable[tuple[str, int, int, int]], epoch: int
-) -> Counts:
+    subscription: Subscription, rows: Iterable[tuple[str, int, int, int, int]], epoch: int
+) -> Standing:
     heads: dict[str, int] = {}
+    read_seqs: dict[str, int] = {}
     unseen = unread = 0
-    for name, head, new, open in rows:
+    for name, head, read_seq, new, open in rows:
         if name in subscription.shared or name == subscription.own:
             heads[name] = head
+            read_seqs[name] = read_seq
             unseen += new
             unread += open
     at = subscription.cursor(epoch, heads)
-    return Counts(at, min(unseen, Counts.CAP), min(unread, Counts.CAP))
+    return Standing(Counts(at, min(unseen, Counts.CAP), min(unread, Counts.CAP)), read_seqs)
 
 
 _LIVE = "n.recalled_at IS NULL AND (n.expires IS NULL OR n.expires > %s)"
@@ -667,7 +682,7 @@ _UNREAD_OWN = _count(_OWN + " AND c.seq > r.read_seq", _BY_RECEIPT)
 _UNREAD_SHARED = _count(_SHARED + " AND p.seq > r.read_seq", _BY_POSTING)
 _UNREAD_KEPT = _count(_KEPT, _BY_RECEIPT)
 _COUNTS = f"""
-SELECT r.person_id, r.stream, s.head,
+SELECT r.person_id, r.stream, s.head, r.read_seq,
     CASE WHEN r.stream LIKE 'user.%%' THEN {_UNSEEN_OWN} ELSE {_UNSEEN_SHARED} END
         + {_UNSEEN_KEPT},
     CASE WHEN r.stream LIKE 'user.%%' THEN {_UNREAD_OWN} ELSE {_UNREAD_SHARED} END
@@ -675,5 +690,5 @@ SELECT r.person_id, r.stream, s.head,
 FROM {{reader}} r JOIN {{stream}} s ON s.name = r.stream
 WHERE r.person_id IN ({{people}})
 UNION ALL
-SELECT NULL, name, head, 0, 0 FROM {{stream}} WHERE name = 'epoch'
+SELECT NULL, name, head, 0, 0, 0 FROM {{stream}} WHERE name = 'epoch'
 """
