@@ -203,6 +203,32 @@ def test_tail_shows_what_one_person_gets_from_another_process_and_ends_on_ctrl_c
     assert "Traceback" not in terminal.said
 
 
+def test_tail_of_everything_shows_what_is_numbered_in_any_stream_once(desk):
+    terminal = Terminal(desk.env, "notifications_tail", "--json")
+    terminal.expect("Waiting for news")
+    told = []
+
+    def tell_until_both_are_shown() -> bool:
+        told.append(desk.worker.call(deeds.send, to="jz", title="Just for jz"))
+        told.append(desk.worker.call(deeds.announce, title="For all"))
+        desk.worker.call(deeds.counts_of, username="jz")  # who reads them numbers them
+        return "Just for jz" in terminal.said and "For all" in terminal.said
+
+    wait_until(tell_until_both_are_shown, "the news of two streams", 30, every=0.5)
+    wait_until(lambda: all(f'"id": {id},' in terminal.said for id in told[2:]), "the rest", 30)
+    terminal.interrupt()
+    assert terminal.end() == 0
+    lines = [json.loads(line) for line in terminal.said.splitlines() if line.startswith("{")]
+    created = [line for line in lines if line["op"] == "created"]
+    assert {(line["stream"].split(".")[0], line["title"]) for line in created} == {
+        ("user", "Just for jz"),
+        ("everyone", "For all"),
+    }
+    ids = [line["id"] for line in created]
+    assert len(ids) == len(set(ids))
+    assert "Traceback" not in terminal.said
+
+
 @one_database
 def test_tail_ends_quietly_when_nobody_reads_it_any_more(desk):
     with tail(desk, "--user", "ana") as process:
