@@ -11,23 +11,66 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import translation
+from django.utils.translation.template import templatize
 
 import notifications
 from notifications import notify
 
-FOLDER = Path(notifications.__file__).parent / "locale"
+APP = Path(notifications.__file__).parent
+FOLDER = APP / "locale"
 LANGUAGES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 PLACEHOLDER = re.compile(r"%%?(?:\(\w+\))?s")
 
 
+MARKS = {"gettext", "gettext_lazy"}
+
+
+def po_of(language: str) -> str:
+    return (FOLDER / language / "LC_MESSAGES" / "django.po").read_text()
+
+
 def texts(language: str) -> dict[str, str]:
-    po = (FOLDER / language / "LC_MESSAGES" / "django.po").read_text()
+    po = po_of(language)
     pairs = re.findall(r'^msgid ((?:".*"\n)+)msgstr ((?:".*"\n?)+)', po, re.MULTILINE)
 
     def joined(lines: str) -> str:
         return "".join(ast.literal_eval(line) for line in lines.splitlines())
 
     return {joined(english): joined(other) for english, other in pairs if joined(english)}
+
+
+def in_code(source: str) -> set[str]:
+    """What is marked for translation in Python, by whatever name the mark was imported."""
+    tree = ast.parse(source)
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "django.utils.translation"
+        for alias in node.names
+        if alias.name in MARKS
+    }
+    return {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+        if isinstance(node.args[0], ast.Constant)
+    }
+
+
+def in_template(source: str) -> set[str]:
+    """The same in a template, of which Django makes what xgettext reads."""
+    made = re.findall(r"gettext\(u?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\)", templatize(source))
+    return {ast.literal_eval(one) for one in made}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_catalogue_has_every_text_of_the_app_and_no_other(language):
+    code = [in_code(path.read_text()) for path in APP.rglob("*.py")]
+    pages = [in_template(path.read_text()) for path in APP.glob("templates/**/*.*")]
+    marked = set().union(*code, *pages)
+    assert len(marked) > 100
+    assert set(texts(language)) == marked, "run `make messages`"
+    assert "fuzzy" not in po_of(language)
 
 
 def test_there_are_german_and_arabic():
