@@ -261,10 +261,11 @@ def test_the_keyboard_script(site, shop):
     press("?")
     expect(page.locator("[data-nb=keys]")).to_be_hidden()
     scrolled = "document.querySelector('.nb-list').scrollTop"
-    before = page.evaluate(scrolled)
+    last = page.locator(".nb-item").last
+    before = page.evaluate(scrolled), last.bounding_box()
     site.call(deeds.send_many, to="dana", titles=["New 1", "New 2"])
     expect(page.locator(".nb-pill")).to_have_text("New notifications: 2", timeout=SOON)
-    assert page.evaluate(scrolled) == before  # A16
+    assert (page.evaluate(scrolled), last.bounding_box()) == before  # A16
     at("N1")
     press("g")
     expect(page.locator(".nb-pill")).to_be_focused()
@@ -273,6 +274,21 @@ def test_the_keyboard_script(site, shop):
     press("Escape")
     expect(page.locator(PANEL)).to_be_hidden()
     expect(page.locator(BUTTON)).to_be_focused()
+
+
+def test_zoomed_to_four_hundred_percent_every_row_can_be_scrolled_to(site, shop):
+    """A26: 1280 by 1024 pixels then hold 320 by 256."""
+    site.call(deeds.send_many, to="dana", titles=[f"N{n}" for n in range(8)])
+    page = shop(viewport={"width": 320, "height": 256})
+    page.locator(BUTTON).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".nb-item")).to_have_count(8)
+    for row in (page.locator(".nb-item").last, page.locator(".nb-item").first):
+        row.locator("a").focus()
+        box = row.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 256
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_archiving_the_last_row_leaves_the_focus_in_the_panel_and_undo_brings_it_back(site, shop):

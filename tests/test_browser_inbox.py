@@ -86,6 +86,26 @@ def test_a_new_notification_comes_into_the_open_inbox_page(site, chromium):
     assert page.evaluate("window.stayed") is True
 
 
+@one_site
+def test_neither_what_is_new_nor_what_is_said_moves_a_row(site, chromium):
+    site.call(deeds.send_many, to="ana", titles=[f"N{n}" for n in range(12)])
+    site.call(deeds.counts_of, username="ana")  # numbered: no news to the page
+    page = chromium.window(site.server, "ana").tab("/notifications/")
+    expect(page.locator("notification-bell")).to_have_attribute("state", "live", timeout=SOON)
+    before = row(page, "N9").bounding_box()
+    site.call(deeds.send, to="ana", title="New")
+    expect(page.locator("main .nb-pill")).to_be_visible(timeout=SOON)
+    assert row(page, "N9").bounding_box() == before
+    row(page, "N9").get_by_role("button", name=re.compile("^Mark as read")).click()
+    said = page.locator("main .nb-note")
+    expect(said).to_have_text(re.compile("^Marked as read: 1"))
+    assert row(page, "N9").bounding_box() == before
+    # Scrolled down to the last row, it is still in sight, with its Undo.
+    row(page, "N0").get_by_role("button", name=re.compile("^Archive")).click()
+    expect(said).to_have_text(re.compile("^Archived: 1"))
+    expect(said.get_by_role("button", name="Undo")).to_be_in_viewport()
+
+
 def test_an_action_in_the_inbox_page_shows_on_the_other_device_without_a_reload(site, chromium):
     site.call(deeds.send_many, to="ana", titles=["One", "Two"])
     here = chromium.window(site.server, "ana").tab("/notifications/")

@@ -230,7 +230,6 @@ export class NotificationInbox extends HTMLElement {
 
   #say(action, undo) {
     const { dataset } = this.note;
-    this.note.hidden = false;
     this.note.firstElementChild.textContent = (dataset[action] ?? dataset.done).replace("%s", undo.length);
     this.#undo = UNDO[action] && undo.length && [UNDO[action], undo];
     this.back.hidden = !this.#undo;
