@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.live import deeds
+from tests.live.process import wait_until
 from tests.live.server import ROOT
 
 SOON = 15_000
@@ -70,4 +71,7 @@ def test_the_three_recipes_do_what_the_page_says(new_site, tmp_path, chromium):
     page.locator(f"{BELL} button.nb-btn").click()
     ticket.get_by_role("button", name=re.compile("Archive")).click()
     expect(ticket).to_have_count(0)
-    assert site.call(deeds.titles_of, username="ana", view="archived") == ["How to return it"]
+    wait_until(  # it shows before the server has it
+        lambda: site.call(deeds.titles_of, username="ana", view="archived") == ["How to return it"],
+        "it is archived",
+    )
