@@ -140,6 +140,8 @@ class Hub:
         self.streams: dict[str, _Local] = {}
         self.epoch: int | None = None
         self.healthy = False
+        self._recovered = -bell.REST
+        """When the layer became healthy; those who ring may rest for a while longer."""
         self.stats: Counter[str] = Counter()
         self.commit_to_send = Timing()
         """From when something was stored to when it is written to the sockets; live pushes only."""
@@ -779,7 +781,8 @@ class Hub:
 
     async def _sweep(self) -> None:
         """Find what bells did not tell: rows without a number, and heads beyond what was pushed."""
-        period = conf.sweep if self.healthy else conf.sweep_unhealthy
+        all_ring = self.healthy and time.monotonic() > self._recovered + bell.REST
+        period = conf.sweep if all_ring else conf.sweep_unhealthy
         try:
             async with asyncio.timeout(period):
                 await self._sweep_now.wait()
@@ -914,6 +917,7 @@ class Hub:
             await asyncio.sleep(SELF_TEST)
         elif not self.healthy:
             self.healthy = True
+            self._recovered = time.monotonic()
             logger.info("the channel layer is healthy")
             await self._join_all(layer, self._channel)
             self._sweep_now.set()

@@ -548,7 +548,8 @@ class NeverAcks(Scenario):
     broken_by = ("sync acknowledges nothing", "no heartbeat", "no resume")
     town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 2.0, "WINDOW": 8}}
     calls: ClassVar[dict[str, Any]] = {"rest": 0.1}
-    within: ClassVar[dict[str, float]] = {"postgres": 60.0, "sqlite": 60.0}
+    within: ClassVar[dict[str, float]] = {"postgres": 120.0, "sqlite": 120.0}
+    """Of the mute one: eight frames in each of its lives, and up to 20 s between two of these."""
     patience = 90.0
 
     def open(self, play: Play) -> None:
@@ -599,6 +600,8 @@ class OddCursors(Scenario):
 
     name = "odd cursors"
     broken_by = ("cursor unchecked",)
+    within: ClassVar[dict[str, float]] = {"postgres": 20.0, "sqlite": 20.0}
+    """Six tabs reload an inbox of thousands, a hundred rows at a time."""
 
     def trouble(self, play: Play) -> None:
         play.wait_for(0.3)

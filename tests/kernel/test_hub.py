@@ -16,6 +16,7 @@ from notifications import Everyone, broadcast, inbox_of, notify
 from notifications.audiences import ended_sessions
 from notifications.models import Pending
 from notifications.notices import render
+from notifications.stream import bell
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
 from notifications.stream.names import EVERYONE
@@ -174,6 +175,26 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
         assert line.titles() == [str(number) for number in range(10)]
         seqs = [frame["prev"] for frame in line.frames if frame["type"] == "items"]
         assert seqs == sorted(seqs)
+
+    in_hub(scenario)
+
+
+def test_while_those_who_ring_may_still_rest_the_sweep_is_short(ana, in_hub, settings, monkeypatch):
+    """The layer is back, and a caller's process does not try it yet."""
+    settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 0.05}
+    monkeypatch.setattr(bell, "ring", lambda streams: None)
+
+    async def scenario(hub):
+        hub.healthy, hub._recovered = True, time.monotonic()
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        await do(notify, ana, "Hello")
+        await until(line.titles)
+        monkeypatch.setattr(bell, "REST", -1.0)
+        await asyncio.sleep(0.2)  # the sweep that has begun
+        await do(notify, ana, "Later")
+        await asyncio.sleep(0.5)
+        assert line.titles() == ["Hello"]
 
     in_hub(scenario)
 
