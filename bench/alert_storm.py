@@ -1,27 +1,98 @@
 """A storm of logged errors inside the web server, with the alert handler on and off.
 
-    .venv/bin/python -m bench.alert_storm [--errors 10000] [--seconds 10] [--rounds 3]
+    .venv/bin/python -m bench.alert_storm [--errors 10000] [--seconds 10] [--rounds 3] [--more]
 
-One uvicorn with PostgreSQL and Redis, two operators connected by WebSocket, one of whom reloads
-the page of the queue all the time. Printed: the CPU time of the server over the storm and the
-time that the page took, with the handler on, with it off, and with no storm at all.
+One uvicorn with PostgreSQL and Redis, two operators connected by WebSocket, somebody who loads
+the page of the queue all the time, and the page itself open in headless Chromium, on a processor
+that is as fast as it is, and on one made four times slower (Emulation.setCPUThrottlingRate).
+
+Printed and kept: the CPU time of the server over the storm; how long the page took to be made;
+in the browser the long tasks (over 50 ms in one piece, from a PerformanceObserver), the share of
+the time in which its main thread was busy, and how long a click on Acknowledge waited for its
+answer in the middle of the storm. With the handler on, with it off, and with no storm at all.
+`--more` adds its rounds to those that are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import threading
 import time
 from typing import Any
 
 from tests.live import deeds
+from tests.live.browser import Chromium
 
-from .machine import cpu_seconds, keep, parts, print_machine
+from .machine import RESULTS, cpu_seconds, keep, parts, print_machine
 
 PAGE = "/admin/notifications/alert/"
 SETTLE = 3.0
 """Seconds after the storm that still count: what was held back is told."""
+SLOWER = 4
+CLICKS = 3
+WATCH = """
+window.long = [];
+new PerformanceObserver((list) => {
+  for (const { startTime, duration } of list.getEntries()) long.push([startTime, duration]);
+}).observe({ type: "longtask", buffered: true });
+"""
+CLICK = """
+(button) => new Promise((done) => {
+  const start = performance.now();
+  new MutationObserver(() => done(performance.now() - start)).observe(
+    document.querySelector(".nb-said"), { subtree: true, childList: true, attributes: true });
+  button.click();
+})
+"""
+
+
+class Screen:
+    """The page of the queue on an operator's screen."""
+
+    def __init__(self, chromium: Chromium, server: Any, slower: int) -> None:
+        window = chromium.window(server, "dana")
+        window.context.add_init_script(WATCH)
+        self.page = window.tab(PAGE)
+        self.page.locator(".nb-live-state[data-value=live]").wait_for()
+        self.page.locator("[data-act=acknowledge]:visible").nth(CLICKS - 1).wait_for()
+        self.page.wait_for_timeout(1_000)
+        self._session = window.context.new_cdp_session(self.page)
+        self._session.send("Performance.enable")
+        self._session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        self._start, self._busy = self._now(), self._task_seconds()
+
+    def _now(self) -> float:
+        return float(self.page.evaluate("performance.now()"))
+
+    def _task_seconds(self) -> float:
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return next(float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
+
+    def click(self) -> float:
+        """Acknowledge one of the alerts that were there before; ms until the page says so."""
+        button = self.page.locator("tr:has-text('Before') [data-act=acknowledge]:visible")
+        return float(button.first.evaluate(CLICK))
+
+    def figures(self) -> dict[str, Any]:
+        busy, took = self._task_seconds() - self._busy, self._now() - self._start
+        long = [ms for at, ms in self.page.evaluate("long") if at >= self._start]
+        counts = self.page.locator("tr:has-text('storm') .nb-count").all_text_contents()
+        self.page.reload()
+        self.page.locator(".nb-live-state[data-value=live]").wait_for(timeout=60_000)
+        self.page.wait_for_timeout(1_000)
+        load = [ms for _at, ms in self.page.evaluate("long")]
+        return {
+            "long_tasks": len(long),
+            "long_worst_ms": round(max(long, default=0)),
+            "long_sum_ms": round(sum(long)),
+            "busy_share": round(busy / (took / 1000), 3),
+            "shown": sum(int(one.replace(",", "")) for one in counts),
+            "load_long_tasks": len(load),
+            "load_worst_ms": round(max(load, default=0)),
+        }
 
 
 def settings(handler: bool) -> dict[str, Any]:
@@ -43,14 +114,19 @@ def settings(handler: bool) -> dict[str, Any]:
     }
 
 
-def measure(site: Any, errors: int, seconds: float, places: int) -> dict[str, Any]:
-    """One storm: CPU, the page's latency, what the operators got."""
+def measure(
+    site: Any, chromium: Chromium, errors: int, seconds: float, places: int, slower: int
+) -> dict[str, Any]:
+    """One storm: CPU, the page's latency, what the operators got, what their browser did."""
     server = site.server
+    for number in range(CLICKS):
+        site.call(deeds.raise_alert, key=f"before-{number}", title=f"Before {number}")
     with server.client("dana") as dana, server.client("bo") as bo:
         dana.hello()
         bo.hello()
         page = server.visitor("dana")
         assert page.get(PAGE).status == 200
+        screen = Screen(chromium, server, slower)
         took: list[float] = []
         over = threading.Event()
 
@@ -62,11 +138,18 @@ def measure(site: Any, errors: int, seconds: float, places: int) -> dict[str, An
                 over.wait(0.5)
 
         reader = threading.Thread(target=reload)
+        listener = threading.Thread(target=dana.listen, args=[seconds + SETTLE])
         before = cpu_seconds(server.process.pid)
         if errors:
             server.visitor().get(f"/storm/?errors={errors}&seconds={seconds}&places={places}")
         reader.start()
-        dana.listen(seconds + SETTLE)
+        listener.start()
+        clicks = []
+        for _click in range(CLICKS):
+            screen.page.wait_for_timeout(seconds * 1000 / (CLICKS + 1))
+            clicks.append(screen.click())
+        while listener.is_alive():
+            screen.page.wait_for_timeout(50)
         cpu = cpu_seconds(server.process.pid) - before
         over.set()
         reader.join()
@@ -77,13 +160,18 @@ def measure(site: Any, errors: int, seconds: float, places: int) -> dict[str, An
             id: one["count"] for id, one in dana.alerts.items()
         }
         return {
+            "load": round(os.getloadavg()[0], 1),
             "cpu_s": round(cpu, 2),
             "page_ms": round(statistics.median(took) * 1000, 1),
             "page_worst_ms": round(max(took) * 1000, 1),
             "alerts": len(told),
             "counted": sum(one["count"] for one in told),
-            "entries": sum(stream == "alerts" for stream, _seq, _op in dana.applied),
+            # Each click is one, too.
+            "entries": sum(stream == "alerts" for stream, _seq, _op in dana.applied) - CLICKS,
             "dropped": heard.get("dropped", 0),
+            "click_ms": round(statistics.median(clicks)),
+            "click_worst_ms": round(max(clicks)),
+            **screen.figures(),
         }
 
 
@@ -92,29 +180,41 @@ def main() -> None:
     parser.add_argument("--errors", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--more", action="store_true")
     given = parser.parse_args()
     print_machine()
     print(f"{given.errors:,} errors in {given.seconds:.0f} s, {given.rounds} rounds")
     kinds = [
-        ("no storm", True, 0, 1),
-        ("off, one place", False, given.errors, 1),
-        ("on, one place", True, given.errors, 1),
-        ("off, 100 places", False, given.errors, 100),
-        ("on, 100 places", True, given.errors, 100),
+        ("no storm", True, 0, 1, 1),
+        ("no storm, slow", True, 0, 1, SLOWER),
+        ("off, one place", False, given.errors, 1, 1),
+        ("on, one place", True, given.errors, 1, 1),
+        ("on, one place, slow", True, given.errors, 1, SLOWER),
+        ("off, 100 places", False, given.errors, 100, 1),
+        ("on, 100 places", True, given.errors, 100, 1),
+        ("on, 100 places, slow", True, given.errors, 100, SLOWER),
     ]
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name, *_rest in kinds}
-    with parts() as at:
-        for _round in range(given.rounds):
-            for name, handler, errors, places in kinds:
-                site = at.site(["uvicorn"], settings=settings(handler))
-                try:
-                    site.ids = site.call(deeds.move_in)
-                    site.call(deeds.make_operator, username="bo")
-                    found = measure(site, errors, given.seconds, places)
-                finally:
-                    site.stop()
-                rounds[name].append(found)
-                print(f"{name:16}", found, flush=True)
+    if given.more:
+        kept = json.loads((RESULTS / "alert_storm.json").read_text())
+        rounds |= kept["results"]["rounds"]
+    chromium = Chromium()
+    try:
+        with parts() as at:
+            for _round in range(given.rounds):
+                for name, handler, errors, places, slower in kinds:
+                    site = at.site(["uvicorn"], settings=settings(handler))
+                    try:
+                        site.ids = site.call(deeds.move_in)
+                        site.call(deeds.make_operator, username="bo")
+                        found = measure(site, chromium, errors, given.seconds, places, slower)
+                        assert chromium.close_windows() == []
+                    finally:
+                        site.stop()
+                    rounds[name].append(found)
+                    print(f"{name:20}", found, flush=True)
+    finally:
+        chromium.stop()
     medians = {
         name: {key: statistics.median(one[key] for one in found) for key in found[0]}
         for name, found in rounds.items()

@@ -260,6 +260,8 @@ class _Folding:
             self.open(one, Kind.FIRED if new else Kind.REOPENED, at)
         elif one.state == State.ACKNOWLEDGED and worse:
             self.open(one, Kind.RAISED, at)
+        elif one.state == State.FIRING and worse and one.level >= Level.CRITICAL:
+            self.raise_to_critical(one, at)
 
     def open(self, one: Alert, kind: Kind, at: datetime) -> None:
         mute = self.mute_of(one)
@@ -270,6 +272,13 @@ class _Folding:
         else:
             _put(one, State.MUTED, at, by=mute.by, note=mute.reason, until=mute.until)
         self.event(one, kind, at, detail={"level": one.level_word})
+
+    def raise_to_critical(self, one: Alert, at: datetime) -> None:
+        """Now it asks for people at once. Told once until it fires anew, however often its source
+        changes its mind; then it is repeated as any other."""
+        if one.reminded is None:
+            one.reminded = at
+            self.event(one, Kind.RAISED, at, detail={"level": one.level_word})
 
     def resolve(self, key: str, note: str, at: datetime) -> None:
         one = self.alerts.get(key)

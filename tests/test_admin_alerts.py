@@ -390,6 +390,23 @@ def test_it_is_put_away_for_the_session_until_the_next_critical_alert(dana, eli,
     assert strip_of(dana) == 2
 
 
+def test_what_is_repeated_or_becomes_critical_brings_it_back(dana, payments, settings):
+    settings.NOTIFICATIONS = {"ALERT_REPEAT": 600}
+    disk = fired("disk", "Disk is full", level="error")
+    dana.post(STRIP)
+    assert strip_of(dana) == 0
+    fired("disk", "Disk is full", level="critical")
+    assert strip_of(dana) == 2
+    dana.post(ACT, {"one": f"acknowledge:{disk.pk}"})
+    dana.post(STRIP)
+    assert strip_of(dana) == 0
+    Alert.objects.filter(pk=payments.pk).update(
+        changed=timezone.now() - timedelta(seconds=601), due=timezone.now()
+    )
+    alerts.look_at_the_clock()
+    assert strip_of(dana) == 1
+
+
 def test_it_is_on_every_page_of_the_admin_and_on_no_other(payments):
     client = person("root", is_superuser=True)
     for path in ("/admin/", "/admin/demo/order/", "/admin/auth/user/add/", QUEUE):

@@ -436,9 +436,14 @@ def _safe(url: object) -> str:
 def critical(request: HttpRequest) -> dict[str, Any]:
     """What the strip says: empty when there is nothing, or it was put away since."""
     firing = Alert.objects.filter(state=State.FIRING, level__gte=Level.CRITICAL)
-    found = firing.aggregate(count=models.Count("pk"), newest=models.Max("changed"))
+    found = firing.aggregate(
+        count=models.Count("pk"), changed=models.Max("changed"), reminded=models.Max("reminded")
+    )
+    if not found["count"]:
+        return {"count": 0, "text": ""}
     dismissed = request.session.get(DISMISSED)
-    if not found["count"] or (dismissed and found["newest"] <= datetime.fromisoformat(dismissed)):
+    newest = max(found["changed"], found["reminded"] or found["changed"])
+    if dismissed and newest <= datetime.fromisoformat(dismissed):
         return {"count": 0, "text": ""}
     text = _("Critical alerts that nobody has taken: %s") % f"{found['count']:,}"
     return {"count": found["count"], "text": text}

@@ -311,6 +311,20 @@ def test_an_acknowledged_alert_counts_on_and_asks_again_only_if_it_gets_worse(da
     assert trail()[-1][0] == "raised"
 
 
+def test_what_becomes_critical_while_it_fires_is_told_once_and_then_repeated(one, settings):
+    settings.NOTIFICATIONS = {"ALERT_REPEAT": 600}
+    alert("payments-down", "Slow", level="warning")
+    one()
+    for level in ("error", "critical", "error", "critical", "critical"):
+        alert("payments-down", "Slow", level=level)
+        one()
+    assert [kind for kind, *_rest in trail()] == ["fired", "raised"]
+    assert [entry["event"] for entry in entries() if entry["event"]][-1]["kind"] == "raised"
+    assert (one().state, one().count) == ("firing", 6)
+    in_a_while(seconds=601)
+    assert [kind for kind, *_rest in trail()] == ["fired", "raised", "repeated"]
+
+
 def test_an_operator_can_close_an_alert_and_write_into_its_trail(dana, cy, one):
     alert("payments-down", "Gateway timeouts")
     id = one().pk

@@ -4,8 +4,10 @@
 import { choosing, counted, every, fill, get, Line, post, put, Rows, totals } from "./live.js";
 
 const KEPT = 200; // rows
+const AT_ONCE = 20; // rows
 const FLASHES = 10; // rows; of a flood nobody follows them, and each costs every frame
 const PAUSE = 250; // ms between two looks, at least
+const COUNTS = 2000; // ms until a look that is for the sake of counts only
 const STEPS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1, Home: -1e9, End: 1e9 };
 const ACTS = { a: "acknowledge", r: "resolve", m: "mute" };
 
@@ -17,7 +19,7 @@ export function heard(root, line, look) {
   let again = false;
   const run = async () => {
     again = busy;
-    if (busy || line.paused) return;
+    if (busy || line.paused || document.hidden) return;
     busy = true;
     try {
       await look();
@@ -33,7 +35,15 @@ export function heard(root, line, look) {
     line.say({ live: "live", paused: "live", connecting: "connecting" }[detail.state] ?? "lost");
     if (detail.state === "live") run();
   };
-  document.addEventListener("notify:alert", run);
+  let later;
+  document.addEventListener("notify:alert", ({ detail }) => {
+    if (detail.event) run();
+    else
+      later ??= setTimeout(() => {
+        later = null;
+        run();
+      }, COUNTS);
+  });
   document.addEventListener("notify:state", state);
   const now = bell()?.getAttribute("state");
   if (now) state({ detail: { state: now } });
@@ -95,8 +105,9 @@ export function queue(root, body, blank) {
   const times = [...body.querySelectorAll("[data-time=last_seen]")];
   const since = Math.max(0, ...times.map(({ dateTime }) => Date.parse(dateTime))) - 60_000;
 
-  const enter = () => {
-    const rows = fresh.splice(0);
+  /** A flood comes in bit by bit, oldest first, so that the page stays usable meanwhile. */
+  const enter = (number = AT_ONCE) => {
+    const rows = fresh.splice(-number);
     for (const row of rows.reverse()) {
       const element = table.make(row);
       state(element, row);
@@ -105,7 +116,8 @@ export function queue(root, body, blank) {
     }
     for (const old of [...body.rows].slice(KEPT)) old.remove();
     table.none.hidden = body.rows.length > 0;
-    wait();
+    if (fresh.length) setTimeout(enter);
+    else wait();
   };
 
   const wait = () => {
@@ -155,7 +167,7 @@ export function queue(root, body, blank) {
   });
 
   pill.onclick = () => {
-    enter();
+    enter(fresh.length);
     body.querySelector("a")?.focus();
   };
 

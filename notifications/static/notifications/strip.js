@@ -16,8 +16,10 @@ const ask = async (options) => {
 };
 
 const soon = () => {
-  clearTimeout(timer);
-  timer = setTimeout(() => ask().catch(() => {}), 200);
+  timer ??= setTimeout(() => {
+    timer = null;
+    ask().catch(() => {});
+  }, 200);
 };
 
 function beep() {
