@@ -84,6 +84,8 @@ class Tab:
         self.tally: Counter[str] = Counter()
         self.created: set[int] = set()
         self.line: ClientConnection | None = None
+        self.change: asyncio.Timeout | None = None
+        """When it gives its line up for one of another kind."""
         self.answers: dict[str, asyncio.Future[Frame]] = {}
         self.numbers = 0
         self.fidget: asyncio.Task[None] | None = None
@@ -174,18 +176,24 @@ class Tab:
         if way == "mixed":
             way = self.random.choice(["socket", "events", "longpoll", "poll"])
         self.tally[f"way {way}"] += 1
-        limit = self.random.uniform(0.5, 2.0) if self.way == "mixed" else None
+        mixed = self.way == "mixed"
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(None) as self.change:
+                if mixed:  # for another way, but who is not let in does not go away at once
+                    self._change_in(15.0)
                 if way == "socket":
                     return await self._socket()
                 if way == "events":
                     return await self._events()
                 return await self._poll(wait=way == "longpoll")
         except TimeoutError:
-            if limit is None:
+            if not mixed:
                 raise
             raise Again from None
+
+    def _change_in(self, seconds: float) -> None:
+        assert self.change is not None
+        self.change.reschedule(asyncio.get_running_loop().time() + seconds)
 
     # --- The socket -----------------------------------------------------------------
 
@@ -389,6 +397,8 @@ class Tab:
                 self.write("drain", within=frame["in"])
 
     def _welcome(self, frame: Frame) -> None:
+        if self.way == "mixed" and not self.live:
+            self._change_in(self.random.uniform(0.5, 2.0))
         self.live = True
         self.window, self.heartbeat = frame["window"], frame["heartbeat"]
         self.write("welcome", mode=frame["mode"], held=self.cursor, cursor=frame["cursor"])
