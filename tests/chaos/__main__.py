@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.short:
         options.size = SHORT
+    for end in (signal.SIGINT, signal.SIGTERM):  # also in the background: with the table so far
+        signal.signal(end, signal.default_int_handler)
     cores = os.cpu_count()
     say(
         f"seed {options.seed}; {options.size:,} notifications each; {platform.machine()}, "

@@ -40,7 +40,7 @@ class Scenario:
     """The mutations against which it must fail."""
     town: ClassVar[dict[str, Any]] = {}
     """What its town has of its own; a scenario without shares one with the others."""
-    rest: ClassVar[dict[str, float]] = {"postgres": 0.1, "sqlite": 0.2}
+    rest: ClassVar[dict[str, float]] = {"postgres": 0.1, "sqlite": 0.1}
     """Seconds that a caller rests at most between two transactions. Without it two cores are full,
     and times say how long the queue for them is. On SQLite the waiting for its one writer is not
     fair: callers must leave it idle at times."""
@@ -85,7 +85,7 @@ class CommitOrder(Scenario):
 
     name = "commit order"
     broken_by = ("id cursor", "no bell, no sweep", "own stream first")
-    rest: ClassVar[dict[str, float]] = {"postgres": 0.0, "sqlite": 0.2}
+    rest: ClassVar[dict[str, float]] = {"postgres": 0.0, "sqlite": 0.1}
     calls: ClassVar[dict[str, Any]] = {"haste": 0.15}
 
 
