@@ -262,3 +262,12 @@ def test_a_newcomer_finds_the_page_from_the_index(question, page):
     index = (DOCS / "index.md").read_text().lower()
     line = next(line for line in index.splitlines() if question.lower() in line)
     assert f"({page}" in line
+
+
+def test_the_pictures_are_all_shown_and_small():
+    page = (DOCS / "screenshots.md").read_text()
+    pictures = list((DOCS / "screenshots").iterdir())
+    assert {f"screenshots/{path.name}" for path in pictures} == set(
+        re.findall(r"\]\((screenshots/.+?)\)", page)
+    )
+    assert sum(path.stat().st_size for path in pictures) < 2_000_000
