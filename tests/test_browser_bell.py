@@ -142,6 +142,34 @@ def test_mark_all_read_in_the_panel_reaches_the_server_and_the_other_device(site
     assert site.call(deeds.counts_of, username="ana")["unread"] == 0
 
 
+def test_in_the_admin_what_is_critical_stays_until_it_is_acknowledged(site, chromium):
+    window = chromium.window(site.server, "dana")
+    admin = live(window.tab("/admin/"))
+    site.call(deeds.send, to="dana", title="Merely odd", level="warning")
+    site.call(deeds.send, to="dana", title="Payments are down", level="critical")
+    toast = admin.locator(".nb-toast")
+    expect(toast).to_have_count(2, timeout=SOON)
+    expect(toast.filter(has_text="Merely odd").get_by_text("Acknowledge")).to_be_hidden()
+    admin.keyboard.press("F6")
+    expect(toast.filter(has_text="Payments").get_by_role("button", name="Dismiss")).to_be_focused()
+    admin.evaluate(
+        f"document.querySelector('{BELL}').addEventListener('notify:click', "
+        "({ detail }) => (window.clicked = [detail.action, detail.notification.title]))"
+    )
+    toast.filter(has_text="Payments").get_by_role("button", name="Acknowledge").click()
+    expect(toast.filter(has_text="Payments")).to_have_count(0)
+    assert admin.evaluate("clicked") == ["acknowledge", "Payments are down"]
+    wait_until(
+        lambda: site.call(deeds.counts_of, username="dana")["unread"] == 1,
+        "the acknowledged one is read",
+    )
+    admin.close()
+    shop = live(window.tab("/"))
+    site.call(deeds.send, to="dana", title="Down again", level="critical")
+    expect(shop.locator(".nb-toast")).to_have_count(1, timeout=SOON)
+    expect(shop.locator(".nb-toast").get_by_role("button")).to_have_count(1)  # Dismiss
+
+
 def test_two_tabs_of_one_session_share_one_socket_and_the_second_takes_over(site, chromium):
     window = chromium.window(site.server, "ana")
     first = live(window.tab("/"))

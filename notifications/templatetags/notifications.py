@@ -65,6 +65,7 @@ class TagNode(Node):
         options = {name: value.resolve(context) for name, value in self.options.items()}
         build = {"head": _head, "bell": _bell, "list": _list, "toasts": _toasts}[self.name]
         values = build(request, context, "lazy" in self.flags, options)
+        values |= dict.fromkeys(self.flags, True)
         with_forms = request if self.name == "list" else None
         return render_to_string(f"notifications/{self.name}.html", values, with_forms)
 
@@ -86,7 +87,7 @@ def _tag(tag: str, name: str, flags: set[str], options: set[str]) -> None:
 
 
 _tag("notifications_head", "head", {"lazy"}, set())
-_tag("notification_bell", "bell", {"lazy"}, BELL_OPTIONS)
+_tag("notification_bell", "bell", {"lazy", "acknowledge"}, BELL_OPTIONS)
 _tag("notification_inbox", "list", set(), {"limit", "view"})
 _tag("notification_toasts", "toasts", set(), {"position"})
 

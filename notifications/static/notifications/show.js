@@ -193,8 +193,7 @@ export class Panel {
   }
 }
 
-const SUM = 0;
-
+// The row of the toast that stands for many has the id 0.
 export class News {
   #held = [];
   #said = [];
@@ -230,7 +229,7 @@ export class News {
   changed(rows) {
     this.#queue = this.#queue.filter(this.#fresh);
     for (const [article, { row }] of this.#toasts)
-      if (row.id !== SUM && !this.#fresh(row)) this.#remove(article);
+      if (row.id && !this.#fresh(row)) this.#remove(article);
     if (!rows.length) return;
     if (document.hidden) this.#held.push([rows, Date.now()]);
     else if (document.hasFocus()) this.#tell(rows);
@@ -293,7 +292,7 @@ export class News {
         this.#drop(article);
       }
     const created = new Date();
-    this.#show({ id: SUM, level: "info", title: this.#sum(), body: "", url: this.config.inbox, created });
+    this.#show({ id: 0, level: "info", title: this.#sum(), body: "", url: this.config.inbox, created });
   }
 
   #sum = () => this.strings.new.replace("%s", this.#many);
@@ -318,7 +317,7 @@ export class News {
   #tick() {
     const paused = document.hidden || this.region.matches(":hover, :focus-within");
     for (const [article, toast] of this.#toasts) {
-      if (toast.row.id === SUM && toast.row.title !== this.#sum()) {
+      if (!toast.row.id && toast.row.title !== this.#sum()) {
         toast.row.title = this.#sum();
         toast.left = 6000;
         this.rows.fill(article, toast.row, this.config);
@@ -328,7 +327,7 @@ export class News {
   }
 
   #drop(article) {
-    if (this.#toasts.get(article).row.id === SUM) this.#many = 0;
+    if (!this.#toasts.get(article).row.id) this.#many = 0;
     const next = article.nextElementSibling ?? article.previousElementSibling;
     if (article.contains(document.activeElement))
       (next?.querySelector("button") ?? this.#from)?.focus();
@@ -354,13 +353,14 @@ export class News {
 
   #click(event) {
     const target = event.target.closest("a, button");
-    const article = target?.closest("article");
-    const notification = article && this.#toasts.get(article).row;
-    if (!notification) return;
-    if (target.closest("button")) return this.#remove(article);
+    if (!target) return;
+    const article = target.closest("article");
+    const notification = this.#toasts.get(article).row;
     const { id } = notification;
-    if (id === SUM) return;
-    if (!this.bell.fire("click", { notification, action: "open" }, true)) event.preventDefault();
+    const action = target.type ? target.name : "open";
+    if (target.type) this.#remove(article);
+    if (!id || !action) return;
+    if (!this.bell.fire("click", { notification, action }, true)) event.preventDefault();
     else this.tabs.act("read", { ids: [id] }, true).catch(() => {});
   }
 }
