@@ -278,6 +278,23 @@ def test_nothing_of_a_row_is_outside_what_can_be_seen(site, chromium):
 
 
 @one_site
+def test_nothing_that_is_said_moves_the_row_under_the_pointer(site, chromium):
+    for key in ("first", "second"):
+        site.call(fire, key=key)
+    dana = live(chromium.window(site.server, "dana").tab(QUEUE))
+    row(dana, "second").get_by_role("link").hover()
+    before = row(dana, "second").bounding_box()["y"]
+    site.call(fire, key="third")
+    expect(dana.get_by_role("button", name="New alerts: 1")).to_be_visible(timeout=SOON)
+    button(dana, "Acknowledge", "second").click()
+    expect(dana.locator(".nb-said")).to_have_text("Acknowledged: Trouble with second.")
+    expect(dana.locator(".nb-said")).to_be_in_viewport()
+    expect(row(dana, "second")).to_contain_text("Acknowledged by dana", timeout=SOON)
+    scrolled = "document.documentElement.scrollTop"
+    assert row(dana, "second").bounding_box()["y"] == before, dana.evaluate(scrolled)
+
+
+@one_site
 def test_a_filtered_page_takes_in_what_matches_and_keeps_what_was_there(site, chromium):
     site.call(fire, key="mine", source="node-3")
     site.call(fire, key="too", source="node-3")

@@ -4,6 +4,7 @@
 import { choosing, counted, every, fill, get, Line, post, put, Rows, totals } from "./live.js";
 
 const KEPT = 200; // rows
+const SAID = 12_000; // ms that what became of a click stays on the screen
 const AT_ONCE = 20; // rows
 const FLASHES = 10; // rows; of a flood nobody follows them, and each costs every frame
 const PAUSE = 250; // ms between two looks, at least
@@ -54,6 +55,7 @@ export function heard(root, line, look) {
 /** Buttons and their answers; `shown` gets the row as it is now. */
 export function acting(root, url, shown) {
   const note = document.querySelector(".nb-said");
+  let timer;
   return async (button, element, fields = {}) => {
     const [verb, id] = button.value.split(":");
     const buttons = [...element.querySelectorAll("[data-act]")];
@@ -72,6 +74,8 @@ export function acting(root, url, shown) {
     note.hidden = false;
     note.dataset.value = answer.good ? "good" : "bad";
     put(note, answer.said);
+    clearTimeout(timer);
+    timer = setTimeout(() => (note.hidden = true), SAID);
     if (focused)
       (element.querySelector("[data-act]:not([hidden])") ?? element.querySelector("a"))?.focus();
   };
