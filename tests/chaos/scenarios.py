@@ -600,8 +600,6 @@ class OddCursors(Scenario):
 
     name = "odd cursors"
     broken_by = ("cursor unchecked",)
-    within: ClassVar[dict[str, float]] = {"postgres": 20.0, "sqlite": 20.0}
-    """Six tabs reload an inbox of thousands, a hundred rows at a time."""
 
     def trouble(self, play: Play) -> None:
         play.wait_for(0.3)
