@@ -213,7 +213,7 @@ def test_options_of_the_bell_are_its_attributes_escaped(draw, ana):
 
 @pytest.mark.parametrize("tag", ["notification_bell lasy", "notification_bell bagde='unread'"])
 def test_a_misspelt_option_is_refused_when_the_template_is_read(tag):
-    with pytest.raises(TemplateSyntaxError, match="expected lazy, app_badge=, badge="):
+    with pytest.raises(TemplateSyntaxError, match="expected acknowledge, lazy, app_badge=, badge="):
         Template("{% load notifications %}{% " + tag + " %}")
 
 
