@@ -87,6 +87,20 @@ def test_a_new_notification_comes_into_the_open_inbox_page(site, chromium):
 
 
 @one_site
+def test_what_comes_while_the_script_of_the_page_is_on_its_way_shows_there_too(site, chromium):
+    page = chromium.window(site.server, "ana").context.new_page()
+    waiting = []
+    page.route(re.compile(r"/page\b.*js$"), lambda route: waiting.append(route))
+    page.goto("/notifications/")
+    site.call(deeds.send, to="ana", title="New")
+    page.wait_for_timeout(2_500)  # a server finds it within a second, had it a line to tell it on
+    [script] = waiting
+    script.continue_()
+    pill = page.get_by_role("button", name="New notifications: 1")
+    expect(pill).to_be_visible(timeout=SOON)
+
+
+@one_site
 def test_neither_what_is_new_nor_what_is_said_moves_a_row(site, chromium):
     site.call(deeds.send_many, to="ana", titles=[f"N{n}" for n in range(12)])
     site.call(deeds.counts_of, username="ana")  # numbered: no news to the page
