@@ -18,6 +18,7 @@ def site() -> Iterator[None]:
     with parts() as at:
         os.environ["DATABASE_URL"] = at.database()
         os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+        os.environ["SECRET_KEY"] = "only-for-a-bench"  # a real site: DEBUG logs each statement
         import django
 
         django.setup()

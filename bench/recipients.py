@@ -58,7 +58,7 @@ def main(people: int) -> None:
         "ratio": round(min(whole) / min(bare), 2),
         "caller_ms": round(min(caller) * 1000, 1),
         "longest_transaction_ms": round(max(longest) * 1000, 1),
-        "peak_kib": {number: peak(chosen[:number]) for number in (people // 10, people)},
+        "peak_kib": {n: peak(chosen[:n]) for n in (people // 10, people // 2, people)},
     }
     print(results)
     keep("recipients", results)
