@@ -175,9 +175,8 @@ class Caller:
                         self.one(lost, locked)
                         raise Regret
                 except Regret:
-                    if (
-                        transaction.get_rollback()
-                    ):  # or else Django rolls all back, and says nothing
+                    # Else Django rolls all of it back, and says nothing.
+                    if transaction.get_rollback():
                         raise OperationalError("the savepoint could not be undone") from None
             if self.random.random() < 0.15:
                 self.keyed()

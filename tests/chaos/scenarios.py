@@ -40,7 +40,7 @@ class Scenario:
     """The mutations against which it must fail."""
     town: ClassVar[dict[str, Any]] = {}
     """What its town has of its own; a scenario without shares one with the others."""
-    rest: ClassVar[dict[str, float]] = {"postgres": 0.1, "sqlite": 0.1}
+    rest = 0.1
     """Seconds that a caller rests at most between two transactions. Without it two cores are full,
     and times say how long the queue for them is. On SQLite the waiting for its one writer is not
     fair: callers must leave it idle at times."""
@@ -62,6 +62,9 @@ class Scenario:
 
     def callers(self, kind: str, size: int) -> int:
         return 8 if size >= 2_000 and kind == "postgres" else 4
+
+    def callers_rest(self, kind: str) -> float:
+        return self.rest
 
     def open(self, play: Play) -> None:
         plans = [play.tab(name, fidgets=self.fidgets) for name in play.names()]
@@ -85,8 +88,10 @@ class CommitOrder(Scenario):
 
     name = "commit order"
     broken_by = ("id cursor", "no bell, no sweep", "own stream first")
-    rest: ClassVar[dict[str, float]] = {"postgres": 0.0, "sqlite": 0.1}
     calls: ClassVar[dict[str, Any]] = {"haste": 0.15}
+
+    def callers_rest(self, kind: str) -> float:
+        return 0.0 if kind == "postgres" else self.rest
 
 
 class CallersKilled(Scenario):
@@ -211,7 +216,7 @@ class RedisKilled(Scenario):
     on = ("postgres",)
     broken_by = ("no sweep",)
     within: ClassVar[dict[str, float]] = {"postgres": 2.0}
-    calls: ClassVar[dict[str, Any]] = {"rest": 0.3}
+    rest = 0.3
 
     def trouble(self, play: Play) -> None:
         assert play.town.redis is not None
@@ -230,7 +235,7 @@ class RedisHung(Scenario):
     on = ("postgres",)
     broken_by = ("no sweep", "bell waited for")
     within: ClassVar[dict[str, float]] = {"postgres": 2.0}
-    calls: ClassVar[dict[str, Any]] = {"rest": 0.3}
+    rest = 0.3
     ONCE = 0.3
 
     def trouble(self, play: Play) -> None:
@@ -260,7 +265,6 @@ class RedisFlushed(Scenario):
     name = "Redis flushed"
     on = ("postgres",)
     broken_by = ("no sweep",)
-    calls: ClassVar[dict[str, Any]] = {"rest": 0.1}
 
     def trouble(self, play: Play) -> None:
         assert play.town.redis is not None
@@ -421,7 +425,7 @@ class HalfOpen(Scenario):
     name = "half-open lines"
     short_on = ("postgres",)
     broken_by = ("no heartbeat",)
-    calls: ClassVar[dict[str, Any]] = {"rest": 0.2}
+    rest = 0.2
     town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 2.0, "PRESENCE": 1.0}}
     within: ClassVar[dict[str, float]] = {"postgres": 40.0, "sqlite": 40.0}
     """Nothing can come to who is suspended, or behind a line that is deaf."""
@@ -547,7 +551,6 @@ class NeverAcks(Scenario):
     short_on = ("sqlite",)
     broken_by = ("sync acknowledges nothing", "no heartbeat", "no resume")
     town: ClassVar[dict[str, Any]] = {"settings": {"HEARTBEAT": 2.0, "WINDOW": 8}}
-    calls: ClassVar[dict[str, Any]] = {"rest": 0.1}
     within: ClassVar[dict[str, float]] = {"postgres": 120.0, "sqlite": 120.0}
     """Of the mute one: eight frames in each of its lives, and up to 20 s between two of these."""
     patience = 90.0

@@ -493,9 +493,8 @@ class Play:
         seats = self.town.seats(self.scenario.callers(self.town.kind, self.size))
         each = -(-self.size // len(seats))
         for which, worker in enumerate(seats, 41 if more else 1):
-            plan = self.plan(
-                which, **{"rest": self.scenario.rest[self.town.kind]} | self.scenario.calls
-            )
+            rest = self.scenario.callers_rest(self.town.kind)
+            plan = self.plan(which, rest=rest, **self.scenario.calls)
             worker.begin(callers.call, plan=plan, calls=each)
             self.busy.append((worker, which))
 

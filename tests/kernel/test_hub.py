@@ -179,15 +179,31 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
     in_hub(scenario)
 
 
+class Echo:
+    """A layer that is well."""
+
+    def __init__(self, hub):
+        self.hub = hub
+
+    async def send(self, channel, message):
+        self.hub._take(message)
+
+    async def group_add(self, group, channel): ...
+
+
 def test_while_those_who_ring_may_still_rest_the_sweep_is_short(ana, in_hub, settings, monkeypatch):
     """The layer is back, and a caller's process does not try it yet."""
     settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 0.05}
     monkeypatch.setattr(bell, "ring", lambda streams: None)
 
     async def scenario(hub):
-        hub.healthy, hub._recovered = True, time.monotonic()
         socket, line = await connected(hub, ana)
         await hub.greet(socket, None)
+        monkeypatch.setattr(bell, "layer", lambda: Echo(hub))
+        hub._channel = "here"
+        await hub._test_layer()
+        assert hub.healthy
+        await asyncio.sleep(0.2)  # the sweep that follows at once
         await do(notify, ana, "Hello")
         await until(line.titles)
         monkeypatch.setattr(bell, "REST", -1.0)
