@@ -400,9 +400,8 @@ def test_what_is_repeated_or_becomes_critical_brings_it_back(dana, payments, set
     dana.post(ACT, {"one": f"acknowledge:{disk.pk}"})
     dana.post(STRIP)
     assert strip_of(dana) == 0
-    Alert.objects.filter(pk=payments.pk).update(
-        changed=timezone.now() - timedelta(seconds=601), due=timezone.now()
-    )
+    long_ago = timezone.now() - timedelta(seconds=601)
+    Alert.objects.filter(pk=payments.pk).update(changed=long_ago, due=long_ago)
     alerts.look_at_the_clock()
     assert strip_of(dana) == 1
 

@@ -210,7 +210,8 @@ def test_what_is_gone_takes_its_number_and_says_nothing(ana, fresh):
     expired = notify(ana, "Expired before it was read", expires=timedelta(hours=1))
     shared = broadcast(Everyone(), "Deleted before it had a number")
     Notification.objects.filter(pk__in=[deleted.pk, shared.pk]).delete()
-    Notification.objects.filter(pk=expired.pk).update(expires=timezone.now())
+    past = timezone.now() - timedelta(seconds=1)
+    Notification.objects.filter(pk=expired.pk).update(expires=past)
     inbox = fresh(ana)
     reading = read_since(inbox.subscription, cursor, 100)
     told = [fact.notification for run in reading.runs for fact in run.facts]
