@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -37,6 +37,20 @@ from .replica import Replica
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TABLES = (Entry, Pending, Posting, Reader, Receipt, Stream, Notification)
+
+
+@contextmanager
+def clock(now: Callable[[], datetime]) -> Iterator[None]:
+    """Every time that this process takes for itself is of this clock, the rows' own included."""
+    with ExitStack() as patches:
+        for model in TABLES:
+            for field in model._meta.concrete_fields:
+                if field.default is timezone.now:  # it holds the function, not its name
+                    patches.enter_context(mock.patch.object(field, "_get_default", now))
+        patches.enter_context(mock.patch.object(timezone, "now", now))
+        yield
+
+
 ACTIONS = ("read", "unread", "archive", "unarchive", "seen")
 OK, TWICE, LOST = range(3)
 """What happens to a frame on its way."""
@@ -153,8 +167,8 @@ class Town:
         self.has_expired = False
         self.sent: list[Notification] = []
         self.named: dict[int, set[int]] = {}  # notification -> who may see it; none: an audience
-        self._clock = mock.patch.object(timezone, "now", self._now)
-        self._clock.start()
+        self._patches = ExitStack()
+        self._patches.enter_context(clock(lambda: self.now))
         self.editors = DjangoGroup.objects.create(name="editors")
         self.people = [
             User.objects.create(username=name, date_joined=NOON) for name in ("ana", "bo", "jz")
@@ -167,11 +181,8 @@ class Town:
             Client(self, self.jz),
         ]
 
-    def _now(self) -> datetime:
-        return self.now
-
     def close(self) -> None:
-        self._clock.stop()
+        self._patches.close()
         for model in TABLES:
             model.objects.all().delete()
         User.objects.filter(pk__in=[one.pk for one in self.people]).delete()
