@@ -83,13 +83,13 @@ def measure(username: str, rounds: int) -> dict[str, Any]:
     from django.test.utils import CaptureQueriesContext
 
     from notifications import inbox_of
-    from notifications.inbox import Search, _position_token
+    from notifications.listing import Position, Search
     from notifications.models import Receipt
 
     person = deeds.person(username)
     mine = Receipt.objects.filter(person_id=person.pk).order_by("created")
     middle = mine.values_list("created", "notification_id")[mine.count() // 2]
-    half = _position_token(middle)
+    half = Position(*middle).token
     pages: dict[str, dict[str, Any]] = {
         "newest": {},
         "in the middle": {"before": half},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -13,16 +13,15 @@ from django.utils import timezone, translation
 
 from .audiences import pk_of, streams_of
 from .conf import conf
-from .errors import BadCursor, BadFrame, BadRequest, NotYours, UnknownAction, UnknownView
-from .models import Level, Notification, Op, Pending, Posting, Reader, Receipt, described
+from .errors import BadCursor, BadFrame, NotYours, UnknownAction, UnknownView
+from .listing import ALL, EVERYTHING, UNREAD, VIEWS, Listing, Position, Row, Search, Span, is_unread
+from .models import Notification, Op, Posting, Reader, Receipt, described
 from .notices import render
 from .signals import inbox_changed
-from .stream.number import is_due, log_database, number
+from .stream.number import log_database, number
 from .stream.publish import News, publish
 from .stream.read import Member, Subscription, read_counts, read_heads, read_standing, subscribe
 from .wire import Counts, Cursor
-
-ALL, UNREAD, ARCHIVED = VIEWS = ("all", "unread", "archived")
 
 ACTIONS = {
     "seen": Op.SEEN,
@@ -34,15 +33,10 @@ ACTIONS = {
 }
 
 PAGE_LIMIT = 100
-SEARCHED = 5_000
-"""Notifications of one stream that a page of a search looks through; the next page goes on."""
 KINDS_FROM = 300
 """The newest notifications whose kinds are offered as filters."""
 WALKED = 1_000
 """Postings of a shared stream, beyond which what was read one by one moves the watermark."""
-FEW = 500
-YES, NO = [True], [False]
-"""For `in`: SQLite finds `named IN (1)` in an index, and a bare `named` in none."""
 LOCK_PATIENCE = 1.0
 """Seconds that a page waits to number what is pending, before it shows it unnumbered."""
 
@@ -76,61 +70,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Search:
-    """What to look for; empty is everything. Days are the reader's, both included.
-
-    Titles and bodies are searched as they are stored: in the site's language.
-    """
-
-    text: str = ""
-    kind: str = ""
-    level: str = ""
-    """This level and those above it."""
-    since: date | None = None
-    until: date | None = None
-
-    def __post_init__(self) -> None:
-        words = [level.word for level in Level]
-        if self.level and self.level not in words:
-            raise BadRequest(f"unknown level {self.level[:40]!r}: expected one of {words}.")
-        if "\x00" in self.text + self.kind:
-            raise BadRequest("a search cannot contain NUL characters.")
-
-    @property
-    def narrows(self) -> bool:
-        """Whether it asks for something that no index finds."""
-        return bool(self.text or self.kind or self.level)
-
-    def __bool__(self) -> bool:
-        return self.narrows or bool(self.since or self.until)
-
-    def of(self, prefix: str = "") -> Q:
-        """The condition, on a notification or on what leads to one."""
-        found = Q()
-        if self.kind:
-            found &= Q(**{f"{prefix}kind": self.kind})
-        if self.level:
-            found &= Q(**{f"{prefix}level__gte": Level[self.level.upper()]})
-        for word in self.text.split():
-            found &= Q(**{f"{prefix}title__icontains": word}) | Q(
-                **{f"{prefix}body__icontains": word}
-            )
-        if self.since:
-            found &= Q(created__gte=_midnight(self.since))
-        if self.until:
-            found &= Q(created__lt=_midnight(self.until + timedelta(days=1)))
-        return found
-
-
-def _midnight(day: date) -> datetime:
-    moment = datetime.combine(day, time.min)
-    return timezone.make_aware(moment) if timezone.is_aware(timezone.now()) else moment
-
-
-EVERYTHING = Search()
-
-
-@dataclass(frozen=True)
 class Page:
     """Items, newest first. `counts.at` was taken before them.
 
@@ -141,28 +80,6 @@ class Page:
     before: str | None
     counts: Counts
     after: str | None = None
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Where a notification stands for the person."""
-
-    created: datetime
-    id: int
-    stream: str
-    seq: int | None
-    read: bool | None
-    archived_at: datetime | None
-
-    def unread(self, read_seq: int) -> bool:
-        return _is_unread(self.read, self.seq, read_seq)
-
-
-def _is_unread(read: bool | None, seq: int | None, read_seq: int) -> bool:
-    """What the person said of this one decides; else their watermark. What is pending is unread."""
-    if read is not None:
-        return not read
-    return seq is None or seq > read_seq
 
 
 class Inbox:
@@ -204,39 +121,32 @@ class Inbox:
             raise UnknownView(view, VIEWS)
         limit = max(1, min(limit, PAGE_LIMIT))
         token = before if after is None else after
-        span = _Span(None if token is None else _parse_position(token), newer=after is not None)
+        span = Span(None if token is None else Position.parse(token), newer=after is not None)
         standing = read_standing(self.subscription)
-        read_seqs = standing.read_seqs
-        if search.narrows:
-            span.end = self._end_of_search(span)
-        rows = [
-            *self._personal(view, span, limit + 1, read_seqs, search),
-            *self._shared(view, span, limit + 1, read_seqs, search),
-            *self._pending(view, span, limit + 1, search),
-        ]
-        rows = sorted({row.id: row for row in rows}.values(), key=_position, reverse=not span.newer)
+        listing = Listing(self.subscription, view, span, search, standing.read_seqs)
+        rows = listing.rows(limit + 1)
         if span.newer and len(rows) <= limit and span.end is None:
             return self.page(view, None, limit, search=search)  # the newest page, and a full one
         shown, more = rows[:limit], len(rows) > limit
-        far = span.end if not more else _position(shown[-1])
-        near = span.position and (_position(shown[0]) if shown else None)
+        far = span.end if not more else shown[-1].position
+        near = span.position and (shown[0].position if shown else None)
         if span.newer:
             shown = shown[::-1]
             far, near = near, far
-        found = Notification.objects.using(log_database()).in_bulk([row.id for row in shown])
-        rendered = render(found.values(), self.language)
+        rendered = render([row.notification for row in shown], self.language)
         items = [
-            self._item(row, found[row.id], rendered[row.id], read_seqs)
-            for row in shown
-            if row.id in found  # else it was deleted just now
+            self._item(row, rendered[row.notification.pk], standing.read_seqs) for row in shown
         ]
-        return Page(items, _position_token(far), standing.counts, _position_token(near))
+        return Page(items, _token(far), standing.counts, _token(near))
 
     def kinds(self) -> list[str]:
         """The kinds of the newest notifications of this inbox."""
         using = log_database()
-        own = Receipt.objects.using(using).filter(person_id=self.person_id, named__in=YES)
-        shared = Posting.objects.using(using).filter(self._theirs())
+        own = Receipt.objects.using(using).filter(person_id=self.person_id, named__in=[True])
+        theirs = Q(pk__in=[])
+        for stream, begin in self.subscription.shared.items():
+            theirs |= Q(stream=stream, seq__gt=begin)
+        shared = Posting.objects.using(using).filter(theirs)
         found: set[str] = set()
         for rows in (own, shared):
             kinds = rows.order_by("-created").values_list("notification__kind", flat=True)
@@ -260,116 +170,8 @@ class Inbox:
         )
         return dict(readers.values_list("stream", "read_seq"))
 
-    def _personal(
-        self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
-    ) -> Iterable[_Row]:
-        own = self.subscription.own
-        # What is archived has an index of its own, and SQLite is not to take the other.
-        named = Q(named=True) if view == ARCHIVED else Q(named__in=YES)
-        due = Q(seq__isnull=False) | Q(created__lte=timezone.now())
-        rows = (
-            Receipt.objects.using(log_database())
-            .filter(
-                _live("notification__") & span.within() & search.of("notification__") & named & due,
-                person_id=self.person_id,
-                archived_at__isnull=view != ARCHIVED,
-            )
-            .order_by(*span.order)
-            .values_list("created", "notification_id", "seq", "read", "archived_at")
-        )
-        # Each in a query of its own: no index serves an "or".
-        parts = [Q()]
-        if view == UNREAD:
-            kept = Q(read__in=NO)
-            parts = [kept, Q(read=None, seq=None), Q(read=None, seq__gt=seqs.get(own, 0))]
-        for part in parts:
-            few = self._few(part) if view == UNREAD else None
-            part = part if few is None else Q(pk__in=few)
-            for created, id, seq, read, archived_at in rows.filter(part)[:limit]:
-                yield _Row(created, id, own, seq, read, archived_at)
-
-    def _few(self, part: Q) -> list[int] | None:
-        """The receipts that are unread in one way, if they are few.
-
-        In the order of their index: for few of a million a planner rather walks through all.
-        """
-        receipts = Receipt.objects.using(log_database()).filter(part, person_id=self.person_id)
-        found = list(receipts.order_by("read", "seq").values_list("pk", flat=True)[: FEW + 1])
-        return found if len(found) <= FEW else None
-
-    def _shared(
-        self, view: str, span: _Span, limit: int, seqs: dict[str, int], search: Search
-    ) -> Iterable[_Row]:
-        mine = Q(notification__receipts__person=self.person_id)
-        wanted = self._theirs()
-        if view == UNREAD:
-            unread = Q(mine__read=False)
-            for stream in self.subscription.shared:
-                unread |= Q(stream=stream, seq__gt=seqs.get(stream, 0), mine__read=None)
-            wanted &= unread
-        rows = (
-            Posting.objects.using(log_database())
-            .annotate(mine=FilteredRelation("notification__receipts", condition=mine))
-            .filter(
-                _live("notification__") & span.within() & search.of("notification__") & wanted,
-                mine__archived_at__isnull=view != ARCHIVED,
-            )
-            .order_by(*span.order)
-            .values_list(
-                "created", "notification_id", "stream", "seq", "mine__read", "mine__archived_at"
-            )
-        )
-        for row in rows[:limit]:
-            yield _Row(*row)
-
-    def _theirs(self) -> Q:
-        """The postings of the shared streams that are this person's."""
-        theirs = Q(pk__in=[])
-        for stream, begin in self.subscription.shared.items():
-            theirs |= Q(stream=stream, seq__gt=begin)
-        return theirs
-
-    def _end_of_search(self, span: _Span) -> tuple[datetime, int] | None:
-        """How far this page looks, so that a search through a million costs no more than one page.
-
-        None: to the end.
-        """
-        using = log_database()
-        own = Receipt.objects.using(using).filter(person_id=self.person_id, named__in=YES)
-        shared = Posting.objects.using(using).filter(self._theirs())
-        ends: list[tuple[datetime, int]] = []
-        for rows in (own, shared):
-            rows = rows.filter(span.within()).order_by(*span.order)
-            ends += rows.values_list("created", "notification_id")[SEARCHED - 1 : SEARCHED]
-        return (min if span.newer else max)(ends, default=None)
-
-    def _pending(self, view: str, span: _Span, limit: int, search: Search) -> Iterable[_Row]:
-        """What was told to a shared audience and has no number yet: newest, and unread."""
-        if view == ARCHIVED:
-            return
-        waiting = (
-            Pending.objects.using(log_database())
-            .filter(is_due(), op=Op.CREATED, stream__in=list(self.subscription.shared))
-            .values_list("notification_id", "stream")
-        )
-        streams = dict(waiting.order_by("-id")[:limit])
-        if not streams:
-            return
-        mine = FilteredRelation("receipts", condition=Q(receipts__person=self.person_id))
-        found = (
-            Notification.objects.using(log_database())
-            .annotate(mine=mine)
-            .filter(_live(), search.of(), pk__in=streams, mine__archived_at=None)
-            .values_list("created", "pk", "mine__read")
-        )
-        for created, id, read in found:
-            row = _Row(created, id, streams[id], None, read, None)
-            if span.holds(_position(row)) and (view == ALL or row.unread(0)):
-                yield row
-
-    def _item(
-        self, row: _Row, one: Notification, rendered: dict[str, Any], seqs: dict[str, int]
-    ) -> Item:
+    def _item(self, row: Row, rendered: dict[str, Any], seqs: dict[str, int]) -> Item:
+        one = row.notification
         return Item(
             id=one.pk,
             kind=one.kind,
@@ -385,7 +187,7 @@ class Inbox:
             stream=self.subscription.key(row.stream),
             seq=row.seq,
             unread=row.unread(seqs.get(row.stream, 0)),
-            archived=row.archived_at is not None,
+            archived=row.archived,
             lang=self.language if one.kind else _lang_of(one),
         )
 
@@ -597,7 +399,7 @@ def inbox_of(user: Any, language: str | None = None) -> Inbox:
 
 def _apply(op: Op, receipt: Receipt, read_seq: int, now: datetime) -> bool:
     """Change a receipt; False if it was so before."""
-    unread = _is_unread(receipt.read, receipt.seq, read_seq)
+    unread = is_unread(receipt.read, receipt.seq, read_seq)
     match op:
         case Op.SEEN if not receipt.seen:
             receipt.seen = True
@@ -616,90 +418,11 @@ def _apply(op: Op, receipt: Receipt, read_seq: int, now: datetime) -> bool:
     return True
 
 
-def _live(prefix: str = "") -> Q:
-    """Neither recalled nor expired."""
-    expires = Q(**{f"{prefix}expires": None}) | Q(**{f"{prefix}expires__gt": timezone.now()})
-    return Q(**{f"{prefix}recalled_at": None}) & expires
-
-
-# --- The place on a page ---------------------------------------------------------------
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def _position(row: _Row) -> tuple[datetime, int]:
-    return row.created, row.id
-
-
-def _position_token(position: tuple[datetime, int] | None) -> str | None:
-    if position is None:
-        return None
-    created, id = position
-    created = created if created.tzinfo else created.replace(tzinfo=UTC)
-    return f"{(created - _EPOCH) // timedelta(microseconds=1)}-{id}"
-
-
-def _parse_position(token: str) -> tuple[datetime, int]:
-    try:
-        moment, _dash, id = token.partition("-")
-        created = _EPOCH + timedelta(microseconds=int(moment))
-        number = int(id)
-        if not 0 < number < 2**63:
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise BadRequest(f"bad page {token[:40]!r}: expected the token of a page.") from None
-    return _as_stored(created), number
-
-
-def _as_stored(moment: datetime) -> datetime:
-    """As the site keeps its times: with a zone, or without."""
-    return moment if timezone.is_aware(timezone.now()) else moment.replace(tzinfo=None)
-
-
-@dataclass
-class _Span:
-    """What lies beyond a position, towards the older or the newer, up to an end."""
-
-    position: tuple[datetime, int] | None
-    newer: bool
-    end: tuple[datetime, int] | None = None
-
-    @property
-    def order(self) -> tuple[str, str]:
-        return ("created", "notification_id") if self.newer else ("-created", "-notification_id")
-
-    def within(self) -> Q:
-        older, newer = ("gt", "lt") if self.newer else ("lt", "gt")
-        found = Q()
-        if self.position is not None:
-            found &= _beyond(older, *self.position)
-        else:
-            # A range of the index all the same: a planner who sees none may read the whole table.
-            found &= Q(created__lt=_as_stored(_END))
-        if self.end is not None:
-            created, id = self.end
-            found &= _beyond(newer, created, id) | Q(created=created, notification_id=id)
-        return found
-
-    def holds(self, position: tuple[datetime, int]) -> bool:
-        if self.newer:
-            return (self.position is None or position > self.position) and (
-                self.end is None or position <= self.end
-            )
-        return (self.position is None or position < self.position) and (
-            self.end is None or position >= self.end
-        )
-
-
-def _beyond(side: str, created: datetime, id: int) -> Q:
-    """Written so that an index on `created` serves it."""
-    return Q(**{f"created__{side}e": created}) & (
-        Q(**{f"created__{side}": created}) | Q(**{f"notification_id__{side}": id})
-    )
-
-
 def _lang_of(one: Notification) -> str:
     """The language of a text that was stored as it is: what its sender said of it."""
     lang = one.data.get("lang", "") if isinstance(one.data, dict) else ""
     return lang if isinstance(lang, str) else ""
+
+
+def _token(position: Position | None) -> str | None:
+    return None if position is None else position.token

@@ -36,7 +36,8 @@ from .errors import (
     NotYours,
     UnknownAlert,
 )
-from .inbox import ALL, ARCHIVED, EVERYTHING, UNREAD, Item, Page, Search
+from .inbox import Item, Page
+from .listing import ALL, ARCHIVED, EVERYTHING, UNREAD, Search
 from .models import Level
 from .notices import name_of_kind
 from .templatetags.notifications import inbox, shown

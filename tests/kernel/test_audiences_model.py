@@ -10,30 +10,30 @@ here, so that what ten thousand broadcasts do happens after ten.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.models import User
-from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from notifications import Everyone, Group, broadcast, inbox_of, notify
 from notifications import inbox as inboxes
-from notifications.inbox import Search
-from notifications.models import Entry, Notification, Pending, Posting, Reader, Receipt, Stream
+from notifications.listing import EVERYTHING, Search
+from notifications.models import Notification, Pending
 from notifications.reach import result
 from notifications.stream.number import number
 from notifications.wire import Counts
 
+from .town import NOON, TABLES, clock
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EXPLORE = int(os.environ.get("EXPLORE", "0"))
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-TABLES = (Entry, Pending, Posting, Reader, Receipt, Stream, Notification)
 CAP = 4
 LEVELS = ("info", "warning", "error")
 
@@ -54,13 +54,10 @@ class Audiences(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = NOON
-        self.patches = [
-            mock.patch.object(timezone, "now", self.clock),
-            mock.patch.object(Counts, "CAP", CAP),
-            mock.patch.object(inboxes, "WALKED", 3),
-        ]
-        for patch in self.patches:
-            patch.start()
+        self.patches = ExitStack()
+        self.patches.enter_context(clock(lambda: self.now))
+        self.patches.enter_context(mock.patch.object(Counts, "CAP", CAP))
+        self.patches.enter_context(mock.patch.object(inboxes, "WALKED", 3))
         self.groups = [DjangoGroup.objects.create(name=name) for name in ("editors", "writers")]
         self.people = []
         self.members = {"everyone": set(), "editors": set(), "writers": set()}
@@ -72,8 +69,7 @@ class Audiences(RuleBasedStateMachine):
             self.come()
 
     def teardown(self):
-        for patch in self.patches:
-            patch.stop()
+        self.patches.close()
         for model in TABLES:
             model.objects.all().delete()
         User.objects.all().delete()
@@ -81,9 +77,6 @@ class Audiences(RuleBasedStateMachine):
             group.delete()
         for model in TABLES:
             model.objects.all().delete()
-
-    def clock(self):
-        return self.now
 
     def inbox(self, who):
         inbox = inbox_of(User.objects.get(pk=self.people[who % len(self.people)]), "en")
@@ -131,7 +124,7 @@ class Audiences(RuleBasedStateMachine):
         if self.told:
             self.check_result(self.told[self.turn % len(self.told)])
 
-    def pages(self, inbox, view, search=inboxes.EVERYTHING):
+    def pages(self, inbox, view, search=EVERYTHING):
         """Every page of three, to the end."""
         found, before = [], None
         while True:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications import Everyone, Group, broadcast, errors, inbox_of, notify
+from notifications import Everyone, broadcast, errors, inbox_of, listing, notify
+from notifications import Group as GroupAudience
+from notifications.listing import EVERYTHING, Search
 from notifications.models import Entry, Notification, Reader, Receipt
 from notifications.signals import inbox_changed
 from notifications.wire import Counts, Cursor
@@ -102,7 +104,7 @@ def test_one_marked_unread_after_read_all_is_unread(ana, three, fresh, titles):
 def test_an_outsider_can_neither_see_nor_change_what_is_anas(ana, jz, editors, fresh, titles):
     ana.groups.add(editors)
     mine = notify(ana, "Private")
-    ours = broadcast(Group(editors), "For editors")
+    ours = broadcast(GroupAudience(editors), "For editors")
     fresh(ana)
     outside = fresh(jz)
     assert titles(jz) == []
@@ -117,7 +119,7 @@ def test_an_outsider_can_neither_see_nor_change_what_is_anas(ana, jz, editors, f
 def test_where_a_notification_leads_is_told_to_its_readers_only(ana, jz, editors, fresh):
     ana.groups.add(editors)
     mine = notify(ana, "Private", url="/private/")
-    ours = broadcast(Group(editors), "For editors", url="/editors/")
+    ours = broadcast(GroupAudience(editors), "For editors", url="/editors/")
     assert (fresh(ana).url_of(mine.pk), fresh(ana).url_of(ours.pk)) == ("/private/", "/editors/")
     assert (fresh(jz).url_of(mine.pk), fresh(jz).url_of(ours.pk)) == ("", "")
 
@@ -130,7 +132,7 @@ def test_one_id_that_is_not_yours_stops_the_whole_action(ana, jz, three, fresh):
 
 def test_after_leaving_a_group_its_news_cannot_be_touched(ana, editors, fresh):
     ana.groups.add(editors)
-    one = broadcast(Group(editors), "For editors")
+    one = broadcast(GroupAudience(editors), "For editors")
     fresh(ana).mark_read([one.pk])
     ana.groups.remove(editors)
     with pytest.raises(errors.NotYours):
@@ -188,6 +190,47 @@ def test_pages_hold_everything_once(ana, fresh):
         pages += 1
     assert pages == 5
     assert len(seen) == len(set(seen)) == 14
+
+
+@pytest.mark.parametrize("view", ["all", "unread"])
+def test_pages_hold_everything_once_however_many_groups_there_are(ana, fresh, view, monkeypatch):
+    """More of them than one statement takes."""
+    monkeypatch.setattr(listing, "PARTS", 3)
+    groups = [Group.objects.create(name=f"g{n}") for n in range(7)]
+    ana.groups.set(groups)
+    inbox = fresh(ana)
+    told = [notify(ana, "Mine").pk]
+    for n in range(3):
+        told += [broadcast(GroupAudience(group), f"{n} for {group}").pk for group in groups]
+        if n < 2:
+            inbox.number()  # and the last of each waits
+    for search, wanted in ((EVERYTHING, told), (Search(text="for g"), told[1:])):
+        found, before = [], None
+        while not found or before:
+            page = inbox.page(view, before, 5, search=search)
+            found += [item.id for item in page.items]
+            before = page.before
+        assert found == wanted[::-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("100%", ["100% off"]),
+        ("100_", []),
+        ("back\\slash", ["a back\\slash"]),
+        ("it's", ["it's here"]),
+        ("OFF", ["now off", "100% off"]),
+        ("now body", ["now off"]),
+        ("{own}", ["%(person)s {own}"]),
+        ("%(person)s", ["%(person)s {own}"]),
+    ],
+)
+def test_a_search_takes_every_sign_as_it_is(ana, fresh, text, found):
+    for title in ("100% off", "a back\\slash", "it's here", "now off", "%(person)s {own}"):
+        notify(ana, title, body="body")
+    page = fresh(ana).page(search=Search(text=text))
+    assert [item.title for item in page.items] == found
 
 
 @pytest.mark.parametrize("token", ["", "x", "1", "1-", "-1", "1-x", "9" * 30 + "-1", "1-0"])
