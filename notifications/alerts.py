@@ -44,9 +44,10 @@ from .notices import checked_text, checked_title, checked_url
 from .notify import checked_level, named
 from .stream import number as numbering
 from .stream.names import ALERTS
-from .stream.number import execute_many, log_database, number
+from .stream.number import log_database, number
 from .stream.publish import News, publish
 from .stream.read import read_heads
+from .stream.sql import execute_many
 from .wire import Do
 
 CHANGE = "notifications.change_alert"

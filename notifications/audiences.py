@@ -36,6 +36,7 @@ from .stream.names import ALERTS, EVERYONE, STAFF, group_of, group_stream, sessi
 from .stream.number import log_database
 from .stream.publish import News, publish
 from .stream.read import Member, Subscription, begin_here, erase, subscribe, told_by_name
+from .stream.sql import among
 from .wire import Close
 
 PAGE = 10_000
@@ -354,17 +355,17 @@ def _groups_and_power(users: Collection[Any]) -> tuple[dict[Any, list[Any]], set
     viewing = DjangoGroup.permissions.through._default_manager.filter(
         _viewing("permission__"), group=models.OuterRef(group)
     )
+    rows: models.QuerySet[Any] = model.groups.through._default_manager.all()
     members = (
-        model.groups.through._default_manager.filter(**{f"{person}__in": [u.pk for u in users]})
+        rows.filter(among(rows.model, person, [user.pk for user in users], rows.db))
         .order_by()
         .values_list(person, group, models.Exists(viewing))
     )
     person = model._meta.get_field("user_permissions").m2m_field_name()
     true = models.Value(True, models.BooleanField())
+    rows = model.user_permissions.through._default_manager.all()
     own = (
-        model.user_permissions.through._default_manager.filter(
-            _viewing("permission__"), **{f"{person}__in": plain}
-        )
+        rows.filter(_viewing("permission__"), among(rows.model, person, plain, rows.db))
         .order_by()
         .values_list(person, models.F("pk") * 0, true)
     )
@@ -447,9 +448,7 @@ def _sessions(keys: list[str]) -> dict[str, Mapping[str, Any]]:
     engine = conf.session_engine.SessionStore
     if engine.load not in (DatabaseSession.load, CachedDatabaseSession.load):
         return {key: engine(key) for key in keys}
-    live = engine.get_model_class().objects.filter(
-        session_key__in=keys, expire_date__gt=timezone.now()
-    )
+    live = _live_sessions(engine.get_model_class(), keys)
     decode = engine().decode
     return {key: decode(text) for key, text in live.values_list("session_key", "session_data")}
 
@@ -459,8 +458,10 @@ def _users_of(backend: Any, people: Iterable[Any]) -> dict[Any, Any]:
     if type(backend).get_user is not ModelBackend.get_user:
         found = {person_id: backend.get_user(person_id) for person_id in people}
         return {person_id: user for person_id, user in found.items() if user is not None}
-    users = get_user_model()._default_manager.in_bulk(list(people))
-    return {pk: user for pk, user in users.items() if backend.user_can_authenticate(user)}
+    model = get_user_model()
+    users = model._default_manager.all()
+    theirs = users.filter(among(model, "pk", list(people), users.db))
+    return {user.pk: user for user in theirs if backend.user_can_authenticate(user)}
 
 
 def _is_theirs(session: Mapping[str, Any], user: Any) -> bool:
@@ -475,7 +476,7 @@ def _is_theirs(session: Mapping[str, Any], user: Any) -> bool:
 
 
 def ended_sessions(keys: Iterable[str]) -> set[str]:
-    """Those of these sessions that are over: expired or deleted. One query, in a thread.
+    """Those of these sessions that are over: expired or deleted. In a thread.
 
     Where sessions are not in the database, nothing is said: each is looked at by itself, every
     `session_check` seconds.
@@ -484,10 +485,16 @@ def ended_sessions(keys: Iterable[str]) -> set[str]:
     if not hasattr(store, "get_model_class"):
         return set()
     keys = set(keys)
-    live = store.get_model_class().objects.filter(
-        session_key__in=keys, expire_date__gt=timezone.now()
-    )
+    live = _live_sessions(store.get_model_class(), keys)
+    if live.count() == len(keys):  # as nearly always
+        return set()
     return keys - set(live.values_list("session_key", flat=True))
+
+
+def _live_sessions(model: Any, keys: Collection[str]) -> Any:
+    sessions = model.objects.all()
+    theirs = among(model, "session_key", keys, sessions.db)
+    return sessions.filter(theirs, expire_date__gt=timezone.now())
 
 
 # --- People come, change and go ----------------------------------------------------------

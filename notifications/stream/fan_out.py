@@ -20,6 +20,7 @@ from django.utils import timezone
 from ..models import FanOut, Notification, Op, Part, Pending, Receipt
 from .number import log_database
 from .publish import publish_to_each, tell
+from .sql import among
 
 PART = 2_000
 """People told in one transaction."""
@@ -142,8 +143,10 @@ def _tell_next(fan_out: FanOut, notification: Notification, using: str) -> Step:
     part.delete(using=using)
     person = Receipt._meta.get_field("person")
     keys = dict.fromkeys(person.to_python(key) for key in part.people)
-    there = person.related_model._base_manager.using(using).filter(pk__in=keys)
-    had = Receipt.objects.using(using).filter(notification=notification, person__in=keys)
+    user = person.related_model
+    there = user._base_manager.using(using).filter(among(user, "pk", keys, using))
+    mine = among(Receipt, "person", keys, using)
+    had = Receipt.objects.using(using).filter(mine, notification=notification)
     people = {*there.values_list("pk", flat=True)} - {*had.values_list("person_id", flat=True)}
     told = [key for key in keys if key in people]
     tell(notification, told, using, fan_out.due)

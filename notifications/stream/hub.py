@@ -56,6 +56,7 @@ from .read import (
     write_runs,
 )
 from .socket import GONE, TOO_MUCH, Socket
+from .sql import among
 from .timing import Timing
 from .together import Together
 
@@ -951,10 +952,9 @@ class Hub:
         self.lag.took(time.monotonic() - due)
         self._wheel = (self._wheel + 1) % len(self._slots)
         now = time.monotonic()
-        to_check = []
         for index, socket in enumerate(list(self._slots[self._wheel])):
             if now > socket.checked + conf.session_check:
-                to_check.append(socket)
+                self._unsure.add(socket)  # looked at along with others
             if socket.missed >= 2:
                 self.close(socket, Close.HEARTBEAT_LOST)
             elif now > socket.expires:
@@ -975,8 +975,6 @@ class Hub:
                 socket.missed += 1
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-        if to_check:
-            self._spawn(self._recheck(to_check))
 
     def close(self, socket: Socket, code: Close) -> None:
         """Close a socket, behind what was written to it."""
@@ -1052,7 +1050,8 @@ def _with_connection(work: Callable[..., T], args: tuple[Any, ...]) -> T:
 
 def _look(names: list[str]) -> tuple[set[str], Any]:
     """Which of these streams have rows to number, and where all of them stand."""
-    waiting = Pending.objects.using(log_database()).filter(is_due(), stream__in=names)
+    using = log_database()
+    waiting = Pending.objects.using(using).filter(is_due(), among(Pending, "stream", names, using))
     found = set(waiting.values_list("stream", flat=True).distinct())
     return found, read_heads(names)
 

@@ -18,6 +18,7 @@ from django.db import OperationalError, connections, models, router, transaction
 from django.db.models.functions import Now
 
 from ..models import Entry, Notification, Op, Pending, Posting, Receipt, Stream
+from .sql import among, execute_many
 
 logger = logging.getLogger("notifications")
 
@@ -61,9 +62,10 @@ def number(streams: Iterable[str], patience: float | None = None) -> set[str]:
     grown: set[str] = set()
     names = sorted(set(streams))
     for start in range(0, len(names), STREAMS):
+        theirs = among(Pending, "stream", names[start : start + STREAMS], using)
         waiting = (
             Pending.objects.using(using)
-            .filter(is_due(), shared() | models.Q(stream__in=names[start : start + STREAMS]))
+            .filter(is_due(), shared() | theirs)
             .order_by("stream")
             .values_list("stream", flat=True)
             .distinct()
@@ -112,7 +114,7 @@ def _number_locked(heads: dict[str, int], using: str) -> tuple[set[str], bool]:
     # Read after the lock: at READ COMMITTED this sees all that was committed before it.
     found = list(
         Pending.objects.using(using)
-        .filter(is_due(), shared() | models.Q(stream__in=list(heads)))
+        .filter(is_due(), shared() | among(Pending, "stream", heads, using))
         .order_by("id")[:ROWS]
     )
     # What came to a shared stream that is not locked came after we looked: stop before it,
@@ -137,7 +139,8 @@ def _number_locked(heads: dict[str, int], using: str) -> tuple[set[str], bool]:
         )
     Entry.objects.using(using).bulk_create(entries)
     _place(numbered, entries, using)
-    Pending.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
+    done = among(Pending, "pk", [row.pk for row in rows], using)
+    Pending.objects.using(using).filter(done).delete()
     grown = {entry.stream for entry in entries}
     if grown:
         moved = [(heads[name], name) for name in grown]
@@ -218,22 +221,13 @@ def _repair(acts: list[Pending], using: str) -> None:
 
 
 def _locked(names: list[str], using: str) -> list[Stream]:
-    streams = Stream.objects.using(using).filter(name__in=names).order_by("name")
+    theirs = among(Stream, "name", names, using)
+    streams = Stream.objects.using(using).filter(theirs).order_by("name")
     if connections[using].vendor == "sqlite":
         # One writer: a write takes the lock also where transactions begin DEFERRED.
         streams.order_by().update(head=models.F("head"))
         return list(streams)
     return list(streams.select_for_update(no_key=connections[using].vendor == "postgresql"))
-
-
-def execute_many(
-    using: str, model: type[models.Model], change: str, rows: list[tuple[Any, ...]]
-) -> None:
-    """One UPDATE for many rows, sent in one go (psycopg pipelines it)."""
-    connection = connections[using]
-    table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.executemany(f"UPDATE {table} {change}", rows)
 
 
 @contextmanager

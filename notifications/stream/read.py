@@ -22,6 +22,7 @@ from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt,
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
 from .number import is_due, log_database, number
+from .sql import MANY, among
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -105,7 +106,7 @@ def subscribe(people: Mapping[Any, Member]) -> dict[Any, Subscription]:
 
 
 def _begins(people: Iterable[Any], using: str) -> dict[tuple[Any, str], int]:
-    readers = Reader.objects.using(using).filter(person_id__in=list(people))
+    readers = Reader.objects.using(using).filter(among(Reader, "person", list(people), using))
     rows = readers.values_list("person_id", "stream", "from_seq")
     return {(person_id, name): begin for person_id, name, begin in rows}
 
@@ -240,7 +241,8 @@ def read_heads(streams: Iterable[str]) -> Heads:
     """The heads, floors and epoch, in one statement."""
     using = log_database()
     while True:
-        rows = Stream.objects.using(using).filter(name__in=[*streams, Stream.EPOCH])
+        theirs = among(Stream, "name", [*streams, Stream.EPOCH], using)
+        rows = Stream.objects.using(using).filter(theirs)
         found = {name: (head, floor) for name, head, floor in rows.values_list()}
         if Stream.EPOCH in found:
             epoch, _floor = found.pop(Stream.EPOCH)
@@ -601,7 +603,10 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
     connection = connections[using]
     person = Reader._meta.get_field("person")
     people = dict.fromkeys(subscription.person_id for subscription in subscriptions)
-    keys = [person.get_db_prep_value(key, connection) for key in people]
+    keys: list[Any] = [person.get_db_prep_value(key, connection) for key in people]
+    people_are = f"IN ({', '.join(['%s'] * len(keys))})"
+    if len(keys) >= MANY and connection.vendor == "postgresql":
+        people_are, keys = "= ANY(%s)", [keys]
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     sql = _COUNTS.format(
         **{
@@ -609,7 +614,7 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
             for model in (Reader, Stream, Receipt, Posting, Notification)
         },
         cap=Counts.CAP,
-        people=", ".join(["%s"] * len(keys)),
+        people_are=people_are,
         read=connection.ops.quote_name("read"),
     )
     with connection.cursor() as cursor:
@@ -688,7 +693,7 @@ SELECT r.person_id, r.stream, s.head, r.read_seq,
     CASE WHEN r.stream LIKE 'user.%%' THEN {_UNREAD_OWN} ELSE {_UNREAD_SHARED} END
         + {_UNREAD_KEPT}
 FROM {{reader}} r JOIN {{stream}} s ON s.name = r.stream
-WHERE r.person_id IN ({{people}})
+WHERE r.person_id {{people_are}}
 UNION ALL
 SELECT NULL, name, head, 0, 0, 0 FROM {{stream}} WHERE name = 'epoch'
 """
