@@ -43,7 +43,7 @@ COMMANDS: dict[str, Callable[[int], list[str]]] = {
         *(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)),
         *("--ws", "websockets-sansio", "--ws-per-message-deflate", "false"),
         *("--ws-max-size", LARGEST_FRAME, "--ws-ping-interval", "0", "--lifespan", "on"),
-        *("--timeout-graceful-shutdown", "10"),
+        *("--timeout-graceful-shutdown", "10", "--log-level", "warning"),
         "project.asgi:application",
     ],
 }
