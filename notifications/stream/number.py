@@ -18,7 +18,7 @@ from django.db import OperationalError, connections, models, router, transaction
 from django.db.models.functions import Now
 
 from ..models import Entry, Notification, Op, Pending, Posting, Receipt, Stream
-from .sql import among, execute_many
+from .sql import Delete, Insert, Update, among, execute_many, write
 
 logger = logging.getLogger("notifications")
 
@@ -123,29 +123,33 @@ def _number_locked(heads: dict[str, int], using: str) -> tuple[set[str], bool]:
     more = len(rows) < len(found) or len(found) == ROWS
     if not rows:
         return set(), more
-    entries = []
     numbered = _folded(rows, using)
+    seqs = []
     for row in numbered:
         heads[row.stream] += 1
-        entries.append(
-            Entry(
-                stream=row.stream,
-                seq=heads[row.stream],
-                op=row.op,
-                notification_id=row.notification_id,
-                arg=row.arg,
-                created=max(row.created, row.due or row.created),
-            )
-        )
-    Entry.objects.using(using).bulk_create(entries)
-    _place(numbered, entries, using)
-    done = among(Pending, "pk", [row.pk for row in rows], using)
-    Pending.objects.using(using).filter(done).delete()
-    grown = {entry.stream for entry in entries}
-    if grown:
-        moved = [(heads[name], name) for name in grown]
-        execute_many(using, Stream, "SET head = %s WHERE name = %s", moved)
-    return grown, more
+        seqs.append(heads[row.stream])
+    grown = sorted({row.stream for row in numbered})
+    steps: list[Insert | Update | Delete] = []
+    if numbered:
+        steps += [
+            _entries(numbered, seqs),
+            *_place(numbered, seqs, using),
+            Update(Stream, "head", [heads[name] for name in grown], {"name": grown}),
+        ]
+    write([*steps, Delete(Pending, [row.pk for row in rows])], using)
+    return set(grown), more
+
+
+def _entries(rows: list[Pending], seqs: list[int]) -> Insert:
+    columns: dict[str, list[Any]] = {
+        "stream": [row.stream for row in rows],
+        "seq": seqs,
+        "op": [row.op for row in rows],
+        "notification": [row.notification_id for row in rows],
+        "arg": [row.arg for row in rows],
+        "created": [max(row.created, row.due or row.created) for row in rows],
+    }
+    return Insert(Entry(), columns)
 
 
 def _folded(rows: list[Pending], using: str) -> list[Pending]:
@@ -158,42 +162,36 @@ def _folded(rows: list[Pending], using: str) -> list[Pending]:
     return kept
 
 
-def _place(rows: list[Pending], entries: list[Entry], using: str) -> None:
-    """Tell the inbox tables the numbers of what was created."""
-    receipts: list[tuple[Any, ...]] = []
-    shared: dict[int, Entry] = {}
-    person = Receipt._meta.get_field("person")
-    for row, entry in zip(rows, entries, strict=True):
-        if row.op != Op.CREATED:
-            continue
-        if row.person_id is not None:
-            key = person.get_db_prep_value(row.person_id, connections[using])
-            receipts.append((entry.seq, row.notification_id, key))
-        elif row.notification_id is not None:
-            shared[row.notification_id] = entry
+def _place(rows: list[Pending], seqs: list[int], using: str) -> list[Update]:
+    """Tell the inbox tables the numbers of what was created. Returns what is left to be written."""
+    created = [(row, seq) for row, seq in zip(rows, seqs, strict=True) if row.op == Op.CREATED]
+    named = [(row, seq) for row, seq in created if row.person_id is not None]
+    shared = {
+        row.notification_id: (row.stream, seq)
+        for row, seq in created
+        if row.person_id is None and row.notification_id is not None
+    }
     _repair([row for row in rows if row.op in ACTS], using)
-    if receipts:
-        execute_many(
-            using, Receipt, "SET seq = %s WHERE notification_id = %s AND person_id = %s", receipts
-        )
     if shared:
-        created = dict(
+        moments = dict(
             Notification.objects.using(using).filter(pk__in=shared).values_list("pk", "created")
         )
         Posting.objects.using(using).bulk_create(
-            Posting(
-                notification_id=id,
-                stream=shared[id].stream,
-                seq=shared[id].seq,
-                created=created[id],
-            )
-            for id in created
+            Posting(notification_id=id, stream=shared[id][0], seq=shared[id][1], created=moment)
+            for id, moment in moments.items()
         )
         # A person may have acted on it before it had a number.
         early = Receipt.objects.using(using).filter(notification_id__in=shared, seq=None)
-        numbers = [(shared[id].seq, pk) for pk, id in early.values_list("pk", "notification_id")]
+        numbers = [(shared[id][1], pk) for pk, id in early.values_list("pk", "notification_id")]
         if numbers:
             execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
+    if not named:
+        return []
+    where = {
+        "notification": [row.notification_id for row, _seq in named],
+        "person": [row.person_id for row, _seq in named],
+    }
+    return [Update(Receipt, "seq", [seq for _row, seq in named], where)]
 
 
 ACTS = frozenset({Op.SEEN, Op.READ, Op.UNREAD, Op.ARCHIVED, Op.UNARCHIVED})

@@ -28,7 +28,7 @@ from notifications.alerts import (
     unmute,
 )
 from notifications.errors import AlreadyDone, BadNotification, UnknownAlert
-from notifications.models import Alert, AlertEvent, AlertHour, Entry, Mute, Pending, Stream
+from notifications.models import Alert, AlertEvent, AlertHour, Entry, Mute, Pending
 from notifications.stream import number as numbering
 from notifications.stream.names import ALERTS
 from notifications.stream.number import number
@@ -595,14 +595,13 @@ def test_a_numbering_that_fails_at_its_end_has_counted_nothing(one, monkeypatch)
     one()
     alert("payments-down", "Gateway timeouts")
     resolve("payments-down")
-    execute_many = numbering.execute_many
+    write = numbering.write
 
-    def killed(using, model, change, rows):
-        if model is Stream:
-            raise KeyboardInterrupt
-        execute_many(using, model, change, rows)
+    def killed(steps, using):
+        write(steps, using)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(numbering, "execute_many", killed)
+    monkeypatch.setattr(numbering, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         number([ALERTS])
     monkeypatch.undo()
