@@ -38,6 +38,7 @@ from ..models import Notification, Op, Pending, Receipt
 from ..wire import Close, Cursor
 from . import bell, fan_out, presence
 from .drain import drain_on_sigterm
+from .due import Due, what_is_due
 from .line import Frame
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
 from .number import is_due, log_database, number
@@ -164,6 +165,7 @@ class Hub:
         """Sockets whose session must be looked at again: what asked for it was not answered."""
         self._looked = timezone.now()
         """Up to when it is known what was due and what expired."""
+        self._next_look: asyncio.Future[Due] = loop.create_future()
         self._knows_the_schedule = False
         self._catching_up: dict[Socket, list[tuple[Run, str]]] = {}
         """Sockets that are being read further, each with what was pushed during its reading."""
@@ -180,6 +182,7 @@ class Hub:
             for work in (
                 self._collect,
                 self._sweep,
+                self._look_for_what_is_due,
                 self._sweep_due,
                 self._look_at_the_clock,
                 self._tell_lists,
@@ -810,25 +813,39 @@ class Hub:
             if socket.behind:
                 self._catch_up(socket)
 
+    async def _look_for_what_is_due(self) -> None:
+        """Tell those that wait for it, each of which does its own part."""
+        await asyncio.sleep(DUE_SWEEP)
+        found = await self.run(what_is_due, self._looked)
+        self._next_look, told = self.loop.create_future(), self._next_look
+        told.set_result(found)
+
+    async def _due(self) -> Due:
+        """What the next look finds."""
+        return await asyncio.shield(self._next_look)
+
     async def _sweep_due(self) -> None:
         """Deliver what was scheduled, and count again what has expired."""
-        await asyncio.sleep(DUE_SWEEP)
-        since, now = self._looked, timezone.now()
-        lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
-        bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
-        self._recount(await self.run(_look_what_expired, since, now, list(self.people)))
+        found = await self._due()
+        since, now = self._looked, found.until
+        if found.scheduled:
+            lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
+            bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
+        if found.expired:
+            self._recount(await self.run(_look_what_expired, since, now, list(self.people)))
         self._looked, self._knows_the_schedule = now, True
 
     async def _look_at_the_clock(self) -> None:
         """Do what is due in shared streams by itself, whether anybody listens or not."""
-        await asyncio.sleep(DUE_SWEEP)
-        bell.ring(await self.run(self.above.look_at_the_clock))
+        found = await self._due()
+        if found.alerts or found.shared:
+            bell.ring(await self.run(self.above.look_at_the_clock))
 
     async def _tell_lists(self) -> None:
         """Tell what is left of long lists, for as long as nobody else does."""
-        while not self.draining and await self.run(fan_out.step) is not None:
-            self.stats["list_parts"] += 1
-        await asyncio.sleep(DUE_SWEEP)
+        if (await self._due()).lists:
+            while not self.draining and await self.run(fan_out.step) is not None:
+                self.stats["list_parts"] += 1
 
     # --- The layer ---
 
