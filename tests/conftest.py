@@ -24,6 +24,8 @@ import pytest
 from django.conf import settings
 from django.db import connections, transaction
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.live import deeds
 from tests.live.browser import Chromium
@@ -35,6 +37,17 @@ from tests.live.server import Databases, Server, Site
 Tool = TypeVar("Tool")
 
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+
+# A busy machine stands still for longer than the 200 ms that Hypothesis gives an example, and what
+# it tries is the same in every run: `EXPLORE=1` tries something new.
+hypothesis_settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize="EXPLORE" not in os.environ,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("steady")
 
 
 def empty_the_database(case: TransactionTestCase) -> None:
@@ -80,6 +93,21 @@ def _nobody_writes_into_the_tests_database() -> None:
     once more gives the loggers their handlers back."""
     for name in ("django.request", "project"):
         logging.getLogger(name).handlers.clear()
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It is noon, and goes on from there: no minute, hour or day ends in the middle of the test."""
+    from django.utils import timezone
+
+    from notifications.models import Pending
+    from notifications.testing import time_travel
+
+    with time_travel(to=timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)):
+        # A field keeps the clock that it was made with.
+        created = Pending._meta.get_field("created")
+        monkeypatch.setattr(created, "_get_default", lambda: timezone.now())
+        yield
 
 
 @pytest.fixture(scope="session")

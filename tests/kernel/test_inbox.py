@@ -60,7 +60,7 @@ def test_read_unread_archive_and_unarchive(ana, three, fresh, titles, index):
     assert inbox.unarchive([one.pk]) == 1
     assert counts(inbox) == (2, 3)
     assert titles(ana, "archived") == []
-    ops = Entry.objects.filter(stream=f"user.{ana.pk}").exclude(op="created")
+    ops = Entry.objects.filter(stream=f"user.{ana.pk}").exclude(op="created").order_by("seq")
     assert list(ops.values_list("op", "arg")) == [
         (op, {"ids": [one.pk]}) for op in ("read", "unread", "archived", "unarchived")
     ]
