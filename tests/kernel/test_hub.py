@@ -13,7 +13,6 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from notifications import Everyone, broadcast, inbox_of, notify
-from notifications.audiences import ended_sessions
 from notifications.models import Pending
 from notifications.notices import render
 from notifications.stream import bell
@@ -22,6 +21,7 @@ from notifications.stream.hub import Above, Hub
 from notifications.stream.names import EVERYONE
 from notifications.stream.read import greet_all, new_epoch
 from notifications.stream.socket import Socket
+from notifications.testing import time_travel
 from notifications.wire import Close
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,7 +66,7 @@ async def do(work, *args, **more):
 
 
 async def until(truth):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not truth():  # noqa: ASYNC110 (any truth, not an event of ours)
             await asyncio.sleep(0.01)
 
@@ -77,8 +77,12 @@ def in_hub():
 
     def run(scenario):
         async def main():
+            # Nobody here has a session, and none of them ends.
             above = Above(
-                render, lambda keys: dict.fromkeys(keys, Close.LOGIN_REQUIRED), ended_sessions, set
+                render,
+                lambda keys: dict.fromkeys(keys, Close.LOGIN_REQUIRED),
+                lambda keys: set(),
+                set,
             )
             hub = Hub.here(above)
             try:
@@ -179,6 +183,16 @@ def test_a_socket_behind_gets_the_rest_in_order_when_it_acknowledges(ana, in_hub
     in_hub(scenario)
 
 
+class Counted(asyncio.Event):
+    """How often it was waited for."""
+
+    times = 0
+
+    async def wait(self):
+        self.times += 1
+        return await super().wait()
+
+
 class Echo:
     """A layer that is well."""
 
@@ -195,19 +209,28 @@ def test_while_those_who_ring_may_still_rest_the_sweep_is_short(ana, in_hub, set
     """The layer is back, and a caller's process does not try it yet."""
     settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 0.05}
     monkeypatch.setattr(bell, "ring", lambda streams: None)
+    monkeypatch.setattr(bell, "REST", 600.0)
 
     async def scenario(hub):
+        hub._sweep_now = sweeps = Counted()
+
+        async def next_sweep():
+            """The one that has begun is over."""
+            begun = sweeps.times
+            await until(lambda: sweeps.times > begun)
+
         socket, line = await connected(hub, ana)
         await hub.greet(socket, None)
         monkeypatch.setattr(bell, "layer", lambda: Echo(hub))
         hub._channel = "here"
         await hub._test_layer()
         assert hub.healthy
-        await asyncio.sleep(0.2)  # the sweep that follows at once
+        await next_sweep()
+        await next_sweep()
         await do(notify, ana, "Hello")
         await until(line.titles)
         monkeypatch.setattr(bell, "REST", -1.0)
-        await asyncio.sleep(0.2)  # the sweep that has begun
+        await next_sweep()
         await do(notify, ana, "Later")
         await asyncio.sleep(0.5)
         assert line.titles() == ["Hello"]
@@ -548,24 +571,25 @@ def test_what_is_due_is_numbered_for_those_who_are_here_and_for_the_shared_strea
     assert set(Pending.objects.values_list("stream", flat=True)) == {theirs}
 
 
-def test_a_schedule_comes_to_open_sockets_and_expiry_counts_anew(ana, bo, in_hub, monkeypatch):
-    monkeypatch.setattr(hubs, "SESSION_SWEEP", 600.0)  # these sockets have no session
-
+def test_a_schedule_comes_to_open_sockets_and_expiry_counts_anew(ana, bo, in_hub):
     async def scenario(hub):
         mine, line = await connected(hub, ana)
         await hub.greet(mine, None)
-        now = timezone.now()
-        await do(notify, [ana, bo], "Later", at=now + timedelta(seconds=1.5))
-        await do(broadcast, Everyone(), "Short", expires=timedelta(seconds=2))
+        await do(broadcast, Everyone(), "Short", expires=timedelta(hours=1))
+        await until(lambda: line.titles() == ["Short"])
+        due = timezone.now() + timedelta(seconds=1.5)
+        await do(notify, [ana, bo], "Later", at=due)
         await until(lambda: line.titles() == ["Short", "Later"])
-        assert timedelta(seconds=1.4) < timezone.now() - now < timedelta(seconds=10)
-        await until(lambda: counts_of(line)[-1:] == [1])
+        assert timezone.now() >= due
+        assert counts_of(line) == []
+        with time_travel(hours=2):
+            await until(lambda: counts_of(line))
+            assert counts_of(line) == [1]
 
     in_hub(scenario)
 
 
-def test_a_long_list_is_told_by_a_hub_that_is_free(ana, bo, jz, in_hub, settings, monkeypatch):
-    monkeypatch.setattr(hubs, "SESSION_SWEEP", 600.0)
+def test_a_long_list_is_told_by_a_hub_that_is_free(ana, bo, jz, in_hub, settings):
     settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 600.0, "LIST_AT_ONCE": 1}
 
     async def scenario(hub):
