@@ -163,7 +163,7 @@ def test_rows_that_no_longer_match_are_told_of_when_the_page_holds_them(dana, pa
     assert [(row["id"], row["state"]) for row in found["others"]] == [(payments.pk, "resolved")]
 
 
-def test_the_tiles_and_the_hours_count(dana, payments):
+def test_the_tiles_and_the_hours_count(noon, dana, payments):
     for key in ("a", "b"):
         fired(key, key)
         dana.post(ACT, {"one": f"acknowledge:{Alert.objects.get(key=key).pk}"})

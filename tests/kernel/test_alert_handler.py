@@ -252,6 +252,7 @@ def test_many_threads_lose_nothing(log):
 def test_a_signal_handler_may_log_at_any_moment(log):
     """Also one that comes while its own thread is in the middle of logging."""
     caught = []
+    dropped = stats["dropped"]
 
     def on_alarm(*_):
         caught.append(1)
@@ -269,8 +270,10 @@ def test_a_signal_handler_may_log_at_any_moment(log):
     assert len(caught) >= 300
     told = {one.title: one.count for one in alerts()}
     assert set(told) == {"from the program", "from a signal handler"}
-    # A count may be interrupted in the middle, by one that counts the same: that is all.
-    assert told["from a signal handler"] >= len(caught) - 5
+    # Where it is slow, signals interrupt each other's handlers: too deep, they are dropped. And a
+    # count may be interrupted in the middle, by one that counts the same: that is all.
+    too_deep = stats["dropped"] - dropped
+    assert told["from a signal handler"] + too_deep >= len(caught) - 5
 
 
 def test_a_fork_has_a_reporter_of_its_own_and_tells_nothing_twice(log, monkeypatch):

@@ -8,12 +8,14 @@ import random
 import threading
 from collections import Counter
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from notifications import aalert, alert, alerts, aresolve, resolve
@@ -66,6 +68,17 @@ def trail(key="payments-down"):
 def in_a_while(**ahead):
     """As a server process would, some time later."""
     with time_travel(**ahead):
+        look_at_the_clock()
+
+
+def at(moment):
+    """The database's clock stands still there."""
+    return mock.patch.object(numbering, "Now", return_value=Value(moment, DateTimeField()))
+
+
+def look_at(moment):
+    """As a server process would, at this very moment."""
+    with at(moment):
         look_at_the_clock()
 
 
@@ -122,7 +135,7 @@ def test_a_rollback_leaves_no_alert(one):
     assert entries() == []
 
 
-def test_ten_thousand_calls_of_one_key_are_one_row_with_the_exact_count_and_few_entries(one):
+def test_ten_thousand_calls_of_one_key_are_one_row_with_the_exact_count_and_few_entries(one, noon):
     said = alerts.Alarm("payments-down", "Gateway timeouts")
     for _thousand in range(10):
         alerts.tell([said] * 1_000)
@@ -137,16 +150,25 @@ def test_ten_thousand_calls_of_one_key_are_one_row_with_the_exact_count_and_few_
 
 
 def test_repeats_are_told_at_most_once_a_second_and_the_last_one_always(one):
-    for number_of_call in range(20):
-        alert("payments-down", "Gateway timeouts", body=str(number_of_call))
-        one()
-    assert len(entries()) <= 3
+    now = timezone.now()
+    second = timedelta(seconds=1)
+
+    def told():
+        return [entry["alert"]["count"] for entry in entries()]
+
+    for after in (timedelta(0), second * 0.999):
+        with at(now + after):
+            for number_of_call in range(10):
+                alert("payments-down", "Gateway timeouts", body=str(number_of_call))
+                one()
+    assert told() == [1]
     assert one().count == 20
-    in_a_while(seconds=2)
-    assert entries()[-1]["alert"]["count"] == 20
-    told = len(entries())
-    in_a_while(seconds=60)
-    assert len(entries()) == told
+    look_at(now + second * 0.999)
+    assert told() == [1]
+    look_at(now + second)
+    assert told() == [1, 20]
+    look_at(now + second * 60)
+    assert told() == [1, 20]
 
 
 def test_the_latest_words_stand(one):
@@ -457,13 +479,15 @@ def test_a_critical_alert_that_nobody_takes_is_repeated(dana, one, settings):
     alert("payments-down", "Gateway timeouts", level="critical")
     alert("slow", "Slow", level="error")
     number([ALERTS])
-    in_a_while(seconds=599)
+    period, moment = timedelta(seconds=600), timedelta(milliseconds=1)
+    first = one().changed + period
+    look_at(first - moment)
     assert one().repeats == 0
-    in_a_while(seconds=601)
-    in_a_while(seconds=602)
+    look_at(first)
+    look_at(first + period - moment)
     assert one().repeats == 1
     assert entries()[-1]["event"]["kind"] == "repeated"
-    in_a_while(seconds=1202)
+    look_at(first + period)
     assert one().repeats == 2
     acknowledge([one().pk], dana)
     in_a_while(seconds=6000)
@@ -545,7 +569,7 @@ def test_the_trail_is_never_changed_and_outlives_the_people_in_it(dana, one):
 # --- Pages -------------------------------------------------------------------------------
 
 
-def test_the_summary_counts_what_is_in_the_queue(dana, one, django_assert_num_queries):
+def test_the_summary_counts_what_is_in_the_queue(dana, one, noon, django_assert_num_queries):
     for key, level in (("a", "critical"), ("b", "error"), ("c", "critical"), ("d", "info")):
         alert(key, key, level=level)
     number([ALERTS])
@@ -589,7 +613,7 @@ def test_pruning_forgets_old_hours_and_only_if_asked_to_old_alerts(dana, one):
 # --- Whatever happens --------------------------------------------------------------------
 
 
-def test_a_numbering_that_fails_at_its_end_has_counted_nothing(one, monkeypatch):
+def test_a_numbering_that_fails_at_its_end_has_counted_nothing(one, noon, monkeypatch):
     """As when a process is killed there."""
     alert("payments-down", "Gateway timeouts")
     one()
@@ -601,10 +625,9 @@ def test_a_numbering_that_fails_at_its_end_has_counted_nothing(one, monkeypatch)
         write(steps, using)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(numbering, "write", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(numbering, "write", killed)
         number([ALERTS])
-    monkeypatch.undo()
     found = Alert.objects.get()
     assert (found.state, found.count) == ("firing", 1)
     assert (one().state, one().count) == ("resolved", 2)
