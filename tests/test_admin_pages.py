@@ -310,7 +310,8 @@ def test_a_quantile_lies_in_the_bucket_of_what_took_so_long(seconds, at_least, a
     assert quantile([0] * len(timing.counts), 0.5) is None
 
 
-def test_each_chart_is_said_in_words_and_in_a_table(as_dana, process):
+def test_each_chart_is_said_in_words_and_in_a_table(as_dana, process, time_travel):
+    time_travel(timezone.now().replace(second=0, microsecond=0))  # no minute ends meanwhile
     Sample.objects.create(process=process, minute=timezone.now().replace(second=0, microsecond=0))
     text = as_dana.get(DELIVERY).content.decode()
     charts = as_dana.get(DELIVERY, headers=JSON).json()["charts"]

@@ -102,7 +102,7 @@ def test_what_is_compiled_is_what_is_written(language):
         ("ar", "rtl", ["الإشعارات", "تعليم كمقروء: Export ready", "اليوم"]),
     ],
 )
-def test_a_page_is_in_the_language_of_its_reader(language, direction, words):
+def test_a_page_is_in_the_language_of_its_reader(language, direction, words, noon):
     ana = User.objects.create_user("ana")
     notify(ana, "Export ready")
     client = Client(headers={"accept-language": language})

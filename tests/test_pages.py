@@ -271,7 +271,7 @@ def test_older_pages_are_linked_and_lead_back(as_ana, ana):
     assert 'rel="next"' not in second
 
 
-def test_what_is_shown_by_day_is_in_the_order_of_days(as_ana, ana):
+def test_what_is_shown_by_day_is_in_the_order_of_days(as_ana, ana, noon):
     notify(ana, "Export ready")
     html = as_ana.get("/notifications/").content.decode()
     assert re.search(r"<h2>Today</h2>.*Export ready", html, re.DOTALL)
