@@ -15,12 +15,14 @@ from unittest import mock
 
 from django.contrib.auth.models import Group as DjangoGroup
 from django.contrib.auth.models import User
+from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
 from notifications import Everyone, Group, Staff, broadcast, inbox_of, notify, wire
 from notifications.errors import NotificationError
 from notifications.models import Entry, Notification, Pending, Posting, Reader, Receipt, Stream
 from notifications.notices import render
+from notifications.stream import number as numbering
 from notifications.stream.number import number
 from notifications.stream.prune import Limits, cuts, prune
 from notifications.stream.read import (
@@ -39,23 +41,28 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TABLES = (Entry, Pending, Posting, Reader, Receipt, Stream, Notification)
 
 
-@contextmanager
-def clock(now: Callable[[], datetime]) -> Iterator[None]:
-    """Every time that this process takes for itself is of this clock, the rows' own included."""
-    with ExitStack() as patches:
-        for model in TABLES:
-            for field in model._meta.concrete_fields:
-                if field.default is timezone.now:  # it holds the function, not its name
-                    patches.enter_context(mock.patch.object(field, "_get_default", now))
-        patches.enter_context(mock.patch.object(timezone, "now", now))
-        yield
-
-
 ACTIONS = ("read", "unread", "archive", "unarchive", "seen")
 OK, TWICE, LOST = range(3)
 """What happens to a frame on its way."""
 
 Record = Callable[..., None]
+
+
+@contextmanager
+def clock(now: Callable[[], datetime]) -> Iterator[None]:
+    """Everybody has this time: the process, the database, and the rows by themselves."""
+
+    def now_there() -> Value:
+        return Value(now(), DateTimeField())
+
+    with ExitStack() as patches:
+        for model in TABLES:
+            for field in model._meta.concrete_fields:
+                if field.default is timezone.now:  # it holds the function, not its name
+                    patches.enter_context(mock.patch.object(field, "_get_default", now))
+        patches.enter_context(mock.patch.object(numbering, "Now", now_there))
+        patches.enter_context(mock.patch.object(timezone, "now", now))
+        yield
 
 
 class Client:
@@ -246,12 +253,10 @@ class Town:
         self._remember(sent, [self.ana, self.jz])
 
     def let_it_be_due(self) -> None:
-        """Time goes on to what is scheduled. Its time is the database's, not the town's."""
-        waiting = Pending.objects.exclude(due=None).order_by("due")
-        last = waiting.last()
+        """Time goes on to what is scheduled."""
+        last = Pending.objects.exclude(due=None).order_by("due").last()
         if last is not None and last.due is not None:
             self.tick(max(1, int((last.due - self.now).total_seconds()) + 1))
-            waiting.update(due=datetime(2020, 1, 1, tzinfo=UTC))
 
     def broadcast(self, which: int, lasts: int) -> None:
         audience = (Everyone(), Group(self.editors), Staff())[which]
