@@ -203,9 +203,9 @@ class _Server:
                 server._stop()
 
     def _stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close_hub(), self.loop).result(15)
+        asyncio.run_coroutine_threadsafe(self._close_hub(), self.loop).result(30)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
+        self._thread.join(15)
         self.loop.close()
 
     async def _close_hub(self) -> None:

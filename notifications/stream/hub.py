@@ -238,7 +238,7 @@ class Hub:
         together = threading.Barrier(conf.hub_threads)  # so that each thread gets one
 
         def leave() -> None:
-            together.wait(5)
+            together.wait(15)
             connections.close_all()
 
         tasks = list(self._tasks)

@@ -144,7 +144,7 @@ def test_no_cursor_and_no_action_opens_anothers_stream_by_websocket(others, sett
     async def visits() -> None:
         for _ in range(25):
             await visit()
-        Hub.running().stop()
+        await Hub.running().aclose()
 
     asyncio.run(visits())
     assert SECRET not in json.dumps(answers)
