@@ -21,6 +21,12 @@ CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Five seconds are much on a server, and not on a machine with four tests at once."""
+    monkeypatch.setattr("notifications.doctor.PATIENCE", 30.0)
+
+
 def findings(**options):
     return {finding.name: finding for finding in examine(**options)}
 

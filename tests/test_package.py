@@ -16,6 +16,8 @@ QUICK_START = ROOT / "docs" / "quickstart.md"
 FOREIGN = ROOT / "tests" / "foreign"
 SOON = 20_000
 
+pytestmark = pytest.mark.timeout(360)  # environments are made, and wheels built
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):

@@ -127,6 +127,7 @@ def open_folder():
         yield Path(folder)
 
 
+@pytest.mark.timeout(240)
 def test_make_stack_says_where_everything_is_and_leaves_nothing(open_folder):
     started(lambda: find_program("nginx", "/usr/sbin"))
     port = free_port()
