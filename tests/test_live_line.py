@@ -19,7 +19,7 @@ def test_frames_of_every_size_are_written_directly(kind, tmp_path):
     env = environment("sqlite:///:memory:", None)
     server = Process(command, tmp_path / "log", env=env, cwd=ROOT)
     try:
-        server.wait_for_port(port, timeout=60)
+        server.wait_for_port(port)
         with connect(f"ws://127.0.0.1:{port}/", compression=None) as socket:
             texts = [socket.recv(timeout=30) for _ in SIZES]
     finally:

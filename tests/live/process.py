@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -35,15 +36,33 @@ def find_program(name: str, *more_folders: str) -> str:
     return found
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to whoever asks for just any."""
+_taken: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody has, and that no other process of tests is given as long as we live.
+
+    Between this and the bind of the server that is to have it are seconds, and a server that was
+    killed comes back to it: meanwhile others look for ports, too. What they see is a name.
+    """
+    while True:
+        port = random.choice(PORTS)
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0notifications-tests-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _taken.append(name)
         return port
 
 
 def wait_until(
-    truth: Callable[[], Answer], what: str, timeout: float = 10, every: float = 0.02
+    truth: Callable[[], Answer], what: str, timeout: float = 30, every: float = 0.02
 ) -> Answer:
     """Ask again and again until the answer is true, and give it back; fail when time is over."""
     deadline = time.monotonic() + timeout
@@ -113,7 +132,7 @@ class Process:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
 
-    def wait_for_port(self, port: int, timeout: float = 30) -> None:
+    def wait_for_port(self, port: int, timeout: float = 90) -> None:
         def up() -> bool:
             if not self.is_alive():
                 raise NeverHappened(f"{self.name} ended at its start:\n{self.log()[-4000:]}")
@@ -143,7 +162,7 @@ class Process:
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)
-        self._popen.wait(5)
+        self._popen.wait(30)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -114,7 +114,7 @@ class Server:
         self.process = Process(command, self._log_file, env=self.env, cwd=ROOT)
 
     def wait(self) -> None:
-        self.process.wait_for_port(self.port, timeout=60)
+        self.process.wait_for_port(self.port)
 
     def stop(self, gently: signal.Signals = signal.SIGTERM, timeout: float = 15) -> None:
         self.process.stop(gently, timeout)
