@@ -12,11 +12,14 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     WebSocket,
+    expect,
     sync_playwright,
 )
 
 from tests.live.process import find_program
 from tests.live.server import Server
+
+expect.set_options(timeout=15_000)  # a browser has it hard on a machine that is busy with others
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -106,8 +109,15 @@ class Window:
             return {one["id"]: one["cpuTime"] for one in processes if one["type"] == "renderer"}
 
         before = times()
-        page.evaluate("for (const end = performance.now() + 700; performance.now() < end; );")
-        spent = {pid: spent - before.get(pid, 0) for pid, spent in times().items()}
+        for _ in range(30):  # on a busy machine it gets little of the time
+            page.evaluate("for (const end = performance.now() + 700; performance.now() < end; );")
+            # Not of a process that has only begun, which has that work behind it.
+            spent = {pid: now - before[pid] for pid, now in times().items() if pid in before}
+            *others, most = sorted(spent.values())
+            if most > 0.3 and most > 3 * max(others, default=0):
+                break
+        else:
+            raise AssertionError(f"no process stands out: {spent}")
         os.kill(max(spent, key=spent.__getitem__), signal.SIGKILL)
         session.detach()
 
