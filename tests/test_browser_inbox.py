@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 
 from tests.conftest import one_site
 from tests.live import deeds
+from tests.live.process import wait_until
 
-SOON = 6_000
+SOON = 15_000
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -36,6 +37,7 @@ def test_the_whole_inbox_works_without_javascript(site, chromium):
         "With a page", "Three", "Two"
     ]  # fmt: skip
     page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Marked as unread: 1.")).to_be_visible()
     assert len(site.call(deeds.titles_of, username="ana", view="unread")) == 4
 
     # Several at once by their boxes.
@@ -92,6 +94,7 @@ def test_what_comes_while_the_script_of_the_page_is_on_its_way_shows_there_too(s
     waiting = []
     page.route(re.compile(r"/page\b.*js$"), lambda route: waiting.append(route))
     page.goto("/notifications/")
+    wait_until(lambda: page.wait_for_timeout(50) or waiting, "the page asks for its script")
     site.call(deeds.send, to="ana", title="New")
     page.wait_for_timeout(2_500)  # a server finds it within a second, had it a line to tell it on
     [script] = waiting
