@@ -73,11 +73,11 @@ def test_an_order_rings_for_both_and_a_broadcast_from_a_second_terminal_too(demo
     with demo.socket(ana) as anas, demo.socket(dana) as danas:
         assert anas.hello()["counts"]["unseen"] == danas.hello()["counts"]["unseen"] == 0
         ana.post("/orders/place/", {"product": "1"})
-        anas.listen_for("Order 1002 received", timeout=3)
-        danas.listen_for("New order from ana", timeout=3)
+        anas.listen_for("Order 1002 received")
+        danas.listen_for("New order from ana")
         demo.manage("broadcast", "Hello, everybody", "--everyone", "--yes")
         for line in (anas, danas):
-            line.listen_for("Hello, everybody", timeout=3)
+            line.listen_for("Hello, everybody")
         assert anas.arrived == ["Order 1002 received", "Hello, everybody"]
         assert danas.arrived == ["New order from ana", "Hello, everybody"]
 
@@ -86,5 +86,5 @@ def test_ctrl_c_ends_it_cleanly_though_a_bell_is_connected(demo):
     with demo.socket(demo.log_in("ana")) as line:
         line.hello()
         demo.process.send(signal.SIGINT)
-        assert demo.process.wait(10) == 0
+        assert demo.process.wait(60) == 0
     assert "Traceback" not in demo.process.log()

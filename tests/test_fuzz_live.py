@@ -52,7 +52,7 @@ def test_hostile_frames_end_with_a_documented_code_and_disturb_nobody(server):
                         frames += 1
                         hostile.send_raw(fuzz.sendable(text))
                     hostile.send({"type": "do", "id": "end", "action": "seen", "ids": []})
-                    hostile.wait_for("done", lambda frame: frame["id"] == "end")
+                    hostile.wait_for("done", lambda frame: frame["id"] == "end", timeout=10)
                 except Closed as closed:
                     seen[closed.code] += 1
                 for frame in hostile.frames:

@@ -40,7 +40,8 @@ LOSSES: dict[str, Way] = {
 @pytest.mark.parametrize("bells", PROMISED)
 def test_access_ends_in_every_process_in_time(new_site, redis, bells):
     # What comes in time when bells ring came by them: nothing sweeps the log then.
-    settings = {"NOTIFICATIONS": {"SWEEP": 600.0}} if bells == "rung" else {}
+    rung = {"NOTIFICATIONS": {"SWEEP": 600.0, "BELL_TIMEOUT": 10.0}}
+    settings = rung if bells == "rung" else {}
     broken = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "CHAOS_BREAK": "no bell"}
     site: Site = new_site(
         "postgres",

@@ -21,7 +21,6 @@ def until_counts(client: Client, unseen: int, unread: int) -> None:
     client.listen_until(
         lambda: (client.counts["unseen"], client.counts["unread"]) == (unseen, unread),
         f"unseen {unseen} and unread {unread}, not {client.counts}",
-        6,
     )
 
 
@@ -64,7 +63,7 @@ def test_an_action_in_one_tab_is_answered_with_counts_and_shows_in_the_other(
             assert (done["counts"]["unseen"], done["counts"]["unread"]) == (unseen, unread)
         op = {"archive": "archived", "unarchive": "unarchived"}.get(action, action)
         for tab in (first, second):
-            tab.listen_until(lambda tab=tab: ops(tab, op), f"the entry `{op}`", 6)
+            tab.listen_until(lambda tab=tab: ops(tab, op), f"the entry `{op}`")
             assert [item.get("ids") for item in ops(tab, op)] == [ids[:1]]
             until_counts(tab, truth["unseen"], truth["unread"])
             assert not tab.gaps
@@ -82,7 +81,7 @@ def test_read_all_means_what_the_client_had_seen_and_nothing_that_came_meanwhile
         assert done["ok"] is True, done
         assert done["counts"]["unread"] == 1
         for tab in (first, second):
-            tab.listen_until(lambda tab=tab: ops(tab, "read_all"), "the entry read_all", 6)
+            tab.listen_until(lambda tab=tab: ops(tab, "read_all"), "the entry read_all")
             [item] = ops(tab, "read_all")
             named = {key: seq for key, seq in item["upto"].items() if key != "epoch"}
             assert named["user"] == upto["user"]
@@ -116,7 +115,7 @@ def test_an_action_by_form_or_http_shows_in_an_open_socket(site):
         assert answer.status == 200, answer.text
         assert answer.json()["ok"] is True
         assert answer.json()["counts"]["unread"] == 2
-        ana.listen_until(lambda: ops(ana, "read"), "the entry read", 6)
+        ana.listen_until(lambda: ops(ana, "read"), "the entry read")
         until_counts(ana, 2, 2)
 
 

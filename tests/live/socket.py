@@ -26,6 +26,8 @@ OPS = {
     *("seen", "read", "unread", "read_all", "archived", "unarchived"),
     "alert",
 }
+PATIENCE = 20.0
+"""Seconds, on a machine that is busy with other tests; what comes is not waited for."""
 Frame = dict[str, Any]
 Cursor = dict[str, Any]
 
@@ -145,7 +147,7 @@ class Client:
 
     # Listening
 
-    def receive(self, timeout: float = 10) -> Frame:
+    def receive(self, timeout: float = PATIENCE) -> Frame:
         """The next frame, applied."""
         try:
             text = self._connection.recv(timeout=timeout)
@@ -165,7 +167,7 @@ class Client:
         self,
         kind: str,
         that: Callable[[Frame], bool] = lambda frame: True,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
     ) -> Frame:
         """The next frame of this type (of which something is true)."""
         deadline = time.monotonic() + timeout
@@ -174,7 +176,7 @@ class Client:
             if frame["type"] == kind and that(frame):
                 return frame
 
-    def listen_until(self, truth: Callable[[], Any], what: str, timeout: float = 10) -> None:
+    def listen_until(self, truth: Callable[[], Any], what: str, timeout: float = PATIENCE) -> None:
         """Read frames until something is true of what we know."""
         deadline = time.monotonic() + timeout
         while not truth():
@@ -186,7 +188,7 @@ class Client:
             except NeverHappened:
                 continue
 
-    def listen_for(self, *titles: str, timeout: float = 10) -> None:
+    def listen_for(self, *titles: str, timeout: float = PATIENCE) -> None:
         """Read frames until these have arrived, in whatever order."""
         self.listen_until(
             lambda: set(titles) <= set(self.arrived), f"{titles} among {self.arrived}", timeout
@@ -217,7 +219,7 @@ class Client:
         except Closed as closed:
             return {"type": "close", "code": closed.code}
 
-    def wait_for_close(self, timeout: float = 15) -> int:
+    def wait_for_close(self, timeout: float = PATIENCE) -> int:
         """Read to the end, and say the code."""
         deadline = time.monotonic() + timeout
         try:
