@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.live import deeds
-from tests.live.socket import Closed
+from tests.live.socket import Client, Closed
 
-WINDOW = 2.0
+WINDOW = 5.0  # s; who comes too late must come within it, also on a busy machine
 
 
 @pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
@@ -23,17 +23,19 @@ def test_on_sigterm_every_client_is_asked_to_come_back_and_closed_in_its_turn(
     clients = [leaving.client("ana") for _ in range(20)]
     for client in clients:
         client.hello()
+    late = site.session_of("bo")
     start = time.monotonic()
     leaving.process.send(signal.SIGTERM)
     closes = []
     for client in clients:
-        assert client.wait_for("drain", timeout=WINDOW)["in"] == WINDOW * 1000
-    with pytest.raises(Closed) as refused, leaving.client("bo") as bo:
+        assert client.wait_for("drain")["in"] == WINDOW * 1000
+    came_late = Client(leaving.ws_url, cookies=late, origin=leaving.url)
+    with pytest.raises(Closed) as refused, came_late as bo:
         bo.hello()
     assert refused.value.code == 4102
     cursors = []
     for client in clients:
-        code = client.wait_for_close(timeout=WINDOW + 5)
+        code = client.wait_for_close()
         closes.append((time.monotonic() - start, code))
         cursors.append(client.cursor)
     assert {code for _, code in closes} == {4102}
@@ -43,7 +45,7 @@ def test_on_sigterm_every_client_is_asked_to_come_back_and_closed_in_its_turn(
         with staying.client("ana") as back:
             assert back.hello(cursor)["mode"] == "resume"
             back.listen_until(lambda back=back: back.arrived == ["During the deploy"], "the news")
-    leaving.process.wait(timeout=15)
+    leaving.process.wait(timeout=30)
     assert "Traceback" not in leaving.log(), leaving.log()[-4000:]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.conftest import one_site
 from tests.live import deeds
 from tests.live.http import Visitor
 from tests.live.process import Process, free_port
@@ -114,13 +115,16 @@ def test_what_is_done_elsewhere_shows_in_the_stream(server):
     source.close()
 
 
-def test_a_stream_ends_after_its_time_and_says_when_the_session_ends(new_site):
-    settings = {"NOTIFICATIONS": {"FEED_LIFETIME": 3}}
-    site = new_site("sqlite", settings=settings)
+def test_a_stream_ends_after_its_time(new_site):
+    site = new_site("sqlite", settings={"NOTIFICATIONS": {"FEED_LIFETIME": 3}})
     source = EventSource(site.url, site.session_of("ana"))
     source.frame("welcome")
     while source.next() is not None:
         pass
+
+
+@one_site
+def test_a_stream_says_when_the_session_ends(site):
     visitor = site.visitor("bo")
     source = EventSource(site.url, visitor.cookies)
     source.frame("welcome")
@@ -171,7 +175,7 @@ def test_a_poll_waits_for_news(server):
     time.sleep(0.5)  # it has nothing to say, so it must still be waiting
     assert thread.is_alive()
     site.call(deeds.send, to="ana", title="At last")
-    thread.join(10)
+    thread.join(30)
     assert titles(answer) == ["At last"]
 
 
@@ -232,7 +236,7 @@ def wsgi(new_site):
     process = Process(
         [sys.executable, "-c", code], site.folder / f"wsgi-{port}.log", env=site.env, cwd=ROOT
     )
-    process.wait_for_port(port, timeout=60)
+    process.wait_for_port(port)
     yield site, f"http://127.0.0.1:{port}"
     process.stop()
 

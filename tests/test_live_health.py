@@ -37,8 +37,12 @@ def test_a_server_is_alive_and_ready_and_no_probe_is_cached(server):
     with server.client("ana") as ana:
         ana.hello()
         layer = "local" if server.kind == "runserver" else "ok"
-        wait_until(lambda: nobody.get("/readyz").json()["layer"] == layer, "the layer is heard")
-        page = nobody.get("/readyz")
+
+        def heard():
+            page = nobody.get("/readyz")
+            return page.json()["layer"] == layer and page
+
+        page = wait_until(heard, "the layer is heard")
     assert (page.status, page.headers["Cache-Control"]) == (200, page.headers["Cache-Control"])
     assert page.json() == {"ready": True, "draining": False, "database": "ok", "layer": layer}
     assert nobody.post("/healthz").status == 405
@@ -75,11 +79,11 @@ def test_a_dead_layer_is_told_and_is_no_reason_to_send_nobody(new_site, own_redi
         assert nobody.get("/readyz").status == 200
         assert numbers(site.server)["layer_degraded",] == 1
         site.call(deeds.send, to="ana", title="All the same")
-        ana.listen_for("All the same", timeout=5)
+        ana.listen_for("All the same")
 
 
 def test_a_server_that_drains_is_not_ready(new_site, redis):
-    settings = {"NOTIFICATIONS": {"DRAIN": 4.0}}
+    settings = {"NOTIFICATIONS": {"DRAIN": 60.0}}
     site = new_site("postgres", ["daphne"], redis=redis, settings=settings)
     nobody = site.visitor()
     with site.client("ana") as ana:
@@ -140,12 +144,14 @@ def test_bells_of_another_process_are_counted_as_heard(sites):
     with site.client("ana") as ana:
         ana.hello()
         before = numbers(site.server)
-        site.call(deeds.send, to="ana", title="From elsewhere")
-        ana.listen_for("From elsewhere")
-        wait_until(
-            lambda: numbers(site.server)["bells_total", "heard"] > before["bells_total", "heard"],
-            "the bell is counted",
-        )
+
+        def counted() -> bool:
+            # Again and again: while the layer is taken for dead, on a busy machine, none is heard.
+            site.call(deeds.send, to="ana", title="From elsewhere")
+            now = numbers(site.server)
+            return now["bells_total", "heard"] > before["bells_total", "heard"]
+
+        wait_until(counted, "the bell is counted", every=0.5)
 
 
 TOKEN = "a-long-token-of-the-operators"

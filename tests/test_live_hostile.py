@@ -32,7 +32,7 @@ def bystander(server) -> Iterator[Client]:
         bo.hello()
         yield bo
         assert bo.do("read", ids=[id])["ok"] is True
-        bo.listen_until(lambda: bo.applied, "the entry of bo's own action", 5)
+        bo.listen_until(lambda: bo.applied, "the entry of bo's own action")
         assert [op for _stream, _seq, op in bo.applied] == ["read"]
         assert not bo.gaps
 
@@ -350,21 +350,22 @@ KINDS = [("sqlite", "runserver"), ("postgres", "uvicorn"), ("postgres", "daphne"
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_who_stays_silent_is_let_go(new_site, redis, name, kind):
-    limits = {"NOTIFICATIONS": {"HELLO_TIMEOUT": 0.5, "HEARTBEAT": 0.5}}
+    # Time enough for those who do speak, on a machine that is busy with other tests.
+    limits = {"NOTIFICATIONS": {"HELLO_TIMEOUT": 2.0, "HEARTBEAT": 1.0}}
     layer = redis if name == "postgres" else None
     site = new_site(name, [kind], redis=layer, settings=limits)
 
     with site.client("ana") as silent:
-        assert silent.wait_for_close(timeout=5) == 4104
+        assert silent.wait_for_close() == 4104
 
     with site.client("ana", acks=False) as deaf:
         deaf.hello()
-        assert deaf.wait_for_close(timeout=5) == 4103
+        assert deaf.wait_for_close() == 4103
 
     with site.client("ana") as alive:
-        assert alive.hello()["heartbeat"] == 0.5
+        assert alive.hello()["heartbeat"] == 1.0
         for _ in range(5):  # more than one who does not answer would live to hear
-            alive.wait_for("hb", timeout=5)
+            alive.wait_for("hb")
     assert "Traceback" not in site.log(), site.log()[-6000:]
 
 
@@ -379,7 +380,7 @@ def test_who_does_not_keep_up_or_has_too_many_tabs_meets_a_limit(new_site, redis
         slow.hello()
         titles = [f"Number {number}" for number in range(60)]
         site.call(deeds.send_many, to="bo", titles=titles, in_one=True)
-        slow.listen_until(lambda: len(slow.arrived) >= 20, "a window of four times five", 8)
+        slow.listen_until(lambda: len(slow.arrived) >= 20, "a window of four times five")
         slow.listen(seconds=0.3)
         assert len([frame for frame in slow.frames if frame["type"] == "items"]) == 4
         assert len(slow.arrived) == 20

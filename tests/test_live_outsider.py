@@ -13,15 +13,18 @@ SECRET = "not for jz"
 
 
 def heard_by_events(server, cookies, cursor, seconds=1.0):
-    """What an event stream says within a while."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=seconds)
+    """What an event stream says: its welcome, and what follows that within a while."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
     headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
     connection.request("GET", f"/notifications/events/?cursor={quote(cursor)}", headers=headers)
+    line = connection.sock
     response = connection.getresponse()
     text = b""
     try:
         while piece := response.read1(65_536):
             text += piece
+            if b'"welcome"' in text:
+                line.settimeout(seconds)
     except TimeoutError:
         pass
     finally:

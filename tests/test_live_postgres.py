@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -45,7 +46,15 @@ def test_two_callers_who_lock_each_others_users_and_notify_crosswise_do_not_dead
             assert not client.gaps
     said = postgres.process.log()[log_before:]
     assert "deadlock" not in said
-    assert "still waiting" not in said, "a caller waited for another caller's lock"
+    assert long_waits(said) == [], "a caller waited for another caller's lock"
+
+
+def long_waits(said: str) -> list[str]:
+    """What waited for a lock for long, but for servers that number the same stream: one of them
+    waits for the other, and on a busy machine that may take its time."""
+    waits = re.findall(r"still waiting.*?STATEMENT:[^\n]*", said, re.DOTALL)
+    assert len(waits) == said.count("still waiting"), said
+    return [wait for wait in waits if '"notifications_stream"' not in wait]
 
 
 def test_publishers_in_four_processes_and_readers_in_two_agree_to_the_last_number(site):
@@ -82,7 +91,7 @@ def test_the_same_key_from_four_processes_at_once_is_one_notification(site):
                 worker.begin(deeds.send, to="ana", title="Build failed", key=f"build-{_round}")
             assert len({worker.finish() for worker in workers}) == 1
         site.call(deeds.send, to="bo", title="Build failed", key="build-1")
-        ana.listen_until(lambda: len(ana.rows) >= 5, "five builds", 6)
+        ana.listen_until(lambda: len(ana.rows) >= 5, "five builds")
         bo.listen_for("Build failed")
         site.call(deeds.send, to="ana", title="Last")
         ana.listen_for("Last")

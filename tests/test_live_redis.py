@@ -11,12 +11,19 @@ from tests.live.process import wait_until
 from tests.live.server import Site
 from tests.live.socket import Client
 
-WITHOUT = 4.0  # s; the promise is 2 s, plus up to 1 s to notice, on a noisy machine
+WITHOUT = 2.5  # s; the promise is 2 s, on a noisy machine
+UNSWEPT = {"NOTIFICATIONS": {"SWEEP": 600.0}}
+"""With this, what comes though no bell rings came by the sweep of who knows that the layer is dead;
+that of a layer that is well, once in five seconds, brings nothing."""
 
 
 @pytest.fixture
-def site(new_site, own_redis) -> Site:
-    return new_site("postgres", ["uvicorn", "daphne"], redis=own_redis)
+def site(new_site, own_redis, request) -> Site:
+    settings = getattr(request, "param", {})
+    return new_site("postgres", ["uvicorn", "daphne"], redis=own_redis, settings=settings)
+
+
+unswept = pytest.mark.parametrize("site", [UNSWEPT], indirect=True, ids=["unswept"])
 
 
 @pytest.fixture
@@ -33,19 +40,23 @@ def healthy(client: Client) -> None:
     assert not client.twice
 
 
+@unswept
 def test_while_redis_is_down_notify_is_quick_and_delivery_goes_on(site, own_redis, ana):
     with own_redis.down():
         took = site.call(deeds.send_timed, to="ana", titles=[f"Down {n}" for n in range(20)])
         assert sorted(took)[-2] < 0.3, took  # one may pay for finding out
         assert max(took) < 1.0, took
-        ana.listen_for("Down 19", timeout=WITHOUT)
+        ana.listen_for("Down 19")
         assert ana.arrived == ["First", *(f"Down {n}" for n in range(20))]
 
         # Now that everybody knows, each further one takes the sweep and no more.
-        sent = time.monotonic()
-        site.call(deeds.send, to="ana", title="Later")
-        ana.listen_for("Later", timeout=WITHOUT)
-        assert time.monotonic() - sent < 2.5
+        waits = []
+        for number in range(3):
+            sent = time.monotonic()
+            site.call(deeds.send, to="ana", title=f"Later {number}")
+            ana.listen_for(f"Later {number}")
+            waits.append(time.monotonic() - sent)
+        assert sorted(waits)[1] < WITHOUT, waits
 
         # A request pays nothing either, and a new socket opens.
         with site.other_server.client("bo") as bo:
@@ -55,14 +66,14 @@ def test_while_redis_is_down_notify_is_quick_and_delivery_goes_on(site, own_redi
             assert visitor.get("/notifications/").status == 200
             assert time.monotonic() - before < 2
             site.call(deeds.send, to="bo", title="New socket")
-            bo.listen_for("New socket", timeout=WITHOUT)
+            bo.listen_for("New socket")
     healthy(ana)
 
 
 def test_when_redis_is_back_the_bell_is_quick_again(site, own_redis, ana):
     with own_redis.down():
         site.call(deeds.send, to="ana", title="Down")
-        ana.listen_for("Down", timeout=6)
+        ana.listen_for("Down")
 
     number = 0
 
@@ -71,20 +82,21 @@ def test_when_redis_is_back_the_bell_is_quick_again(site, own_redis, ana):
         number += 1
         sent = time.monotonic()
         site.call(deeds.send, to="ana", title=f"Back {number}")
-        ana.listen_for(f"Back {number}", timeout=6)
+        ana.listen_for(f"Back {number}")
         return time.monotonic() - sent < 0.2
 
     # The sweep alone would be as quick as that one time in twenty; three times in a row it is not.
-    wait_until(lambda: quick() and quick() and quick(), "the bell rings again", 20)
+    wait_until(lambda: quick() and quick() and quick(), "the bell rings again", 60)
     healthy(ana)
 
 
+@unswept
 def test_while_redis_hangs_notify_is_quick_and_delivery_goes_on(site, own_redis, ana):
     with own_redis.frozen():
         took = site.call(deeds.send_timed, to="ana", titles=[f"Hung {n}" for n in range(20)])
         assert sum(took) < 3, took
         assert max(took) < 1.0, took
-        ana.listen_for("Hung 19", timeout=WITHOUT + 1)
+        ana.listen_for("Hung 19")
     healthy(ana)
     assert ana.arrived[1:] == [f"Hung {n}" for n in range(20)]
 
@@ -94,22 +106,22 @@ def test_a_flushed_and_restarted_redis_makes_no_process_deaf(site, own_redis, an
         with own_redis.down():
             pass
         site.call(deeds.send, to="ana", title=f"After restart {number}")
-        ana.listen_for(f"After restart {number}", timeout=7)
+        ana.listen_for(f"After restart {number}")
     healthy(ana)
 
 
 def test_a_forged_or_foreign_message_on_the_bus_harms_nobody(site, own_redis, ana):
     site.call(deeds.ring_nonsense)
     site.call(deeds.send, to="ana", title="Unharmed")
-    ana.listen_for("Unharmed", timeout=7)
+    ana.listen_for("Unharmed")
     healthy(ana)
     assert "Traceback" not in site.log(), site.log()[-5000:]
 
 
 def test_a_site_that_starts_without_redis_serves_pages_and_sockets(new_site, own_redis):
     own_redis.stop()
-    site = new_site("postgres", ["uvicorn"], redis=own_redis)
+    site = new_site("postgres", ["uvicorn"], redis=own_redis, settings=UNSWEPT)
     with site.client("ana") as ana:
         ana.hello()
         site.call(deeds.send, to="ana", title="Without")
-        ana.listen_for("Without", timeout=WITHOUT)
+        ana.listen_for("Without")

@@ -364,13 +364,18 @@ def order_and_die(buyer: str) -> None:
         Order.objects.create(buyer=person(buyer), items="Oak desk lamp")
 
 
-def send_slowly(to: str, title: str, seconds: float) -> None:
-    """A caller whose transaction stays open for a while after notify()."""
+def send_and_hold(to: str, title: str, folder: str) -> None:
+    """A caller whose transaction stays open after notify(), until a file says that it may end."""
+    from pathlib import Path
+
     from django.db import transaction
 
     with transaction.atomic():
         send(to, title)
-        time.sleep(seconds)
+        Path(folder, "sent").touch()
+        end = time.monotonic() + 60
+        while not Path(folder, "commit").exists() and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 def send_timed(to: str, titles: list[str]) -> list[float]:
