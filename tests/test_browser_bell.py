@@ -143,6 +143,25 @@ def test_mark_all_read_in_the_panel_reaches_the_server_and_the_other_device(site
     assert site.call(deeds.counts_of, username="ana")["unread"] == 0
 
 
+def test_what_is_clicked_before_the_panels_script_is_there_is_done_when_it_is(site, chromium):
+    site.call(deeds.send_many, to="ana", titles=["One", "Two"])
+    window = chromium.window(site.server, "ana")
+    held = []
+    window.context.route(re.compile(r"/show\b.*js$"), lambda route: held.append(route))
+    page = live(window.tab("/"))
+    expect(page.locator(f"{BELL}[unread]")).to_have_count(1, timeout=SOON)
+    page.locator(BUTTON).click()
+    more = page.locator(PANEL).get_by_role("button", name="Keys and settings")
+    page.locator(PANEL).get_by_role("button", name="Mark all read").click()
+    more.click()
+    assert site.call(deeds.counts_of, username="ana")["unread"] == 2
+    for route in held:
+        route.continue_()
+    expect(page.locator(f"{BELL}[unread]")).to_have_count(0, timeout=SOON)
+    expect(more).to_have_attribute("aria-expanded", "true")
+    assert site.call(deeds.counts_of, username="ana")["unread"] == 0
+
+
 def test_in_the_admin_what_is_critical_stays_until_it_is_acknowledged(site, chromium):
     window = chromium.window(site.server, "dana")
     admin = live(window.tab("/admin/"))

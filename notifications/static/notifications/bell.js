@@ -17,6 +17,8 @@ export class NotificationBell extends HTMLElement {
     this.button = this.querySelector("button.nb-btn") ?? this.#upgrade();
     this.popup = this.querySelector(".nb-pop");
     this.popup.ontoggle = ({ newState }) => this.#toggled(newState === "open");
+    // Until show.js hears for itself, what is clicked waits for it.
+    this.popup.onclick ??= ({ target }) => this.#open().then(() => target.closest("button")?.click());
     this.button.onpointerenter = this.button.onfocus = () => this.#open();
     this.tabs.listeners.add(this);
     document.addEventListener("keydown", this.#hotkey);
