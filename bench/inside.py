@@ -54,14 +54,17 @@ def wal() -> int:
     return int(execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")[0][0])
 
 
-def milliseconds(work: Callable[[], Any], times: int) -> tuple[float, float]:
+def milliseconds(
+    work: Callable[[], Any], times: int, before: Callable[[], Any] = lambda: None
+) -> tuple[float, float]:
     """The median of so many runs, and that of the fastest fifth: what others on the machine take
-    from us is in the first one. After two runs that warm up."""
+    from us is in the first one. After two runs that warm up. `before` each, uncounted."""
     taken = []
     for _ in range(times + 2):
-        before = time.perf_counter()
+        before()
+        start = time.perf_counter()
         work()
-        taken.append((time.perf_counter() - before) * 1000)
+        taken.append((time.perf_counter() - start) * 1000)
     ordered = sorted(taken[2:])
     fastest = ordered[: max(1, times // 5)]
     return round(statistics.median(ordered), 2), round(statistics.median(fastest), 2)

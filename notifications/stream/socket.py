@@ -196,9 +196,13 @@ class Socket:
             self._step({"type": "websocket.close", "code": int(code)})
 
     async def drained(self) -> None:
-        """Wait until the server has taken what was written."""
-        while self._finishing is not None:
-            await asyncio.shield(self._finishing)
+        """Wait until the server has taken what was written; raises `OSError` if the line is gone.
+
+        Who asks just when it was taken gives the event loop its turn too: only then is it noted.
+        """
+        while (finishing := self._finishing) is not None:
+            await asyncio.wait([finishing])
+            finishing.result()
 
     def _step(self, message: dict[str, Any]) -> None:
         coroutine = self._send(message)

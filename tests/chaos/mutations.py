@@ -70,8 +70,8 @@ MUTATIONS: dict[str, tuple[Change, ...]] = {
         ),
         Change(
             "notifications.stream.number",
-            "                seq=heads[row.stream],\n",
-            "                seq=row.id,\n",
+            "        seqs.append(heads[row.stream])\n",
+            "        seqs.append(row.id)\n",
         ),
     ),
     "own stream first": (

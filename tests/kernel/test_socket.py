@@ -69,6 +69,18 @@ async def test_a_full_line_makes_the_socket_wait_and_nothing_is_lost(socket, lin
 
 
 @in_loop
+async def test_who_asks_just_when_it_was_taken_does_not_hold_up_the_loop(socket, line):
+    line.room.clear()
+    socket.write("a")
+    line.room.set()
+    while not socket._finishing.done():
+        await asyncio.sleep(0)
+    assert not socket.writable  # it is done, and what is done after it has not been
+    await socket.drained()
+    assert socket.writable
+
+
+@in_loop
 async def test_a_close_comes_after_the_frame_that_waits(socket, line):
     line.room.clear()
     socket.write("a")
