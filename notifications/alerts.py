@@ -207,7 +207,7 @@ class _Folding:
     def __init__(self, rows: list[Pending], using: str) -> None:
         self.using = using
         stream = Stream.objects.using(using).filter(name=ALERTS)
-        self.now: datetime = stream.values_list(numbering.Now(), flat=True)[0]
+        self.now: datetime = stream.values_list(numbering.database_now(), flat=True)[0]
         due = Alert.objects.using(using).filter(due__lte=self.now).order_by("due")
         ids = set(due.values_list("pk", flat=True)[:DUE])
         keys = set()
@@ -410,7 +410,7 @@ def look_at_the_clock() -> set[str]:
     """Fold what waits, and do what is due by itself; the streams that grew. For every process,
     every second: under the stream's lock it is done once."""
     using = log_database()
-    if Alert.objects.using(using).filter(due__lte=numbering.Now()).exists():
+    if Alert.objects.using(using).filter(due__lte=numbering.database_now()).exists():
         publish([News(Op.ALERT, ALERTS, arg={})], using)
     return number([ALERTS])
 

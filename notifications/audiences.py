@@ -35,7 +35,7 @@ from .stream.bell import ring_on_commit
 from .stream.names import ALERTS, EVERYONE, STAFF, group_of, group_stream, session_mark, user_stream
 from .stream.number import log_database
 from .stream.publish import News, publish
-from .stream.read import Member, Subscription, begin_here, erase, subscribe, told_by_name
+from .stream.read import Member, Subscription, begin_here, erase, hold, subscribe, told_by_name
 from .stream.sql import among
 from .wire import Close
 
@@ -598,6 +598,7 @@ def _account_saved(instance: Any, using: str, **_: Any) -> None:
 
 
 def _before_delete(instance: Any, using: str, **_: Any) -> None:
+    hold(user_stream(instance.pk), using)
     setattr(instance, _TOLD, told_by_name(instance.pk, using))
 
 

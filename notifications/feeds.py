@@ -177,7 +177,8 @@ async def _events(feed: Feed, cursor: Cursor | None) -> AsyncIterator[str]:
         end = time.monotonic() + conf.feed_lifetime
         room = FEED_BYTES
         for _ in range(conf.feed_frames):
-            message = await asyncio.wait_for(feed.queue.get(), end - time.monotonic())
+            async with asyncio.timeout(end - time.monotonic()):
+                message = await feed.queue.get()
             if message["type"] == "websocket.close":
                 yield f"event: close\ndata: {message['code']}\n\n"
                 return

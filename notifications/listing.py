@@ -299,9 +299,9 @@ class Listing:
 
     def rows(self, limit: int) -> list[Row]:
         """The first so many from the span's position on, in its direction."""
-        parts = [*self._own(), *map(self._shared, self.names.values())]
-        if self.names and self.view != ARCHIVED:
-            parts.append(self._waiting())
+        # What waits comes first: what gets its number between two statements is in both.
+        parts = [self._waiting()] if self.names and self.view != ARCHIVED else []
+        parts += [*self._own(), *map(self._shared, self.names.values())]
         found: dict[int, Row] = {}
         for together in _unions(parts):
             sql = self._filled(_PAGE, "created", "id", parts=together)

@@ -228,6 +228,7 @@ def _data(data: object) -> dict[str, Any]:
         raise BadField("data", "a dict", data)
     try:
         text = json.dumps(data, allow_nan=False)
+        json.dumps(data, ensure_ascii=False).encode()  # as clients get it: no half characters
     except (TypeError, ValueError, RecursionError) as error:
         raise BadField("data", f"JSON ({error})", data) from error
     if len(text) > DATA_LENGTH:

@@ -49,6 +49,15 @@ def test_two_callers_who_lock_each_others_users_and_notify_crosswise_do_not_dead
     assert long_waits(said) == [], "a caller waited for another caller's lock"
 
 
+def test_who_deletes_a_person_and_who_numbers_their_news_do_not_deadlock(site, tmp_path):
+    site.call(deeds.send, to="bo", title="Your account will be deleted")
+    one, other = site.new_worker(), site.new_worker()
+    one.begin(deeds.number_slowly, username="bo", folder=str(tmp_path))
+    other.begin(deeds.delete, username="bo", folder=str(tmp_path))
+    one.finish()
+    assert other.finish() > 0.3  # it waited for the other one; the log shows no deadlock
+
+
 def long_waits(said: str) -> list[str]:
     """What waited for a lock for long, but for servers that number the same stream: one of them
     waits for the other, and on a busy machine that may take its time."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connections
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..models import Alert, FanOut, Notification, Pending
-from .number import log_database
+from .number import database_now, log_database
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ def what_is_due(since: datetime) -> Due:
     using = log_database()
     connection = connections[using]
     quote, adapt = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
-    # The database's clock, as it is written there.
-    now, _parameters = Pending.objects.using(using).query.get_compiler(using).compile(Now())
+    compiler = Pending.objects.using(using).query.get_compiler(using)
+    now, parameters = compiler.compile(database_now().resolve_expression(compiler.query))
     models = (Alert, FanOut, Notification, Pending)
     sql = _LOOK.format(now=now, **{m.__name__.lower(): quote(m._meta.db_table) for m in models})
     until = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [adapt(since), adapt(until)])
+        cursor.execute(sql, [*[*parameters] * _LOOK.count("{now}"), adapt(since), adapt(until)])
         scheduled, shared, alerts, expired, lists = map(bool, cursor.fetchone())
     return Due(scheduled, shared, alerts, expired, lists, until)

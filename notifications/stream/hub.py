@@ -28,7 +28,6 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import BaseChannelLayer
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from .. import wire
@@ -41,7 +40,7 @@ from .drain import drain_on_sigterm
 from .due import Due, what_is_due
 from .line import Frame
 from .names import BELLS, is_own, layer_group, session_mark, user_stream
-from .number import is_due, log_database, number
+from .number import database_now, is_due, log_database, number
 from .read import (
     Greeting,
     Reading,
@@ -177,23 +176,23 @@ class Hub:
         self._greet = Together(self._greet_all)
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
-        self._tasks = {
-            loop.create_task(self._for_ever(work), name=f"notifications-{work.__name__}")
-            for work in (
-                self._collect,
-                self._sweep,
-                self._look_for_what_is_due,
-                self._sweep_due,
-                self._look_at_the_clock,
-                self._tell_lists,
-                self._count,
-                self._beat,
-                self._hear,
-                self._test_layer,
-                self._check_sessions,
-                self._tell_presence,
-            )
-        }
+        self._stopped = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        for work in (
+            self._collect,
+            self._sweep,
+            self._look_for_what_is_due,
+            self._sweep_due,
+            self._look_at_the_clock,
+            self._tell_lists,
+            self._count,
+            self._beat,
+            self._hear,
+            self._test_layer,
+            self._check_sessions,
+            self._tell_presence,
+        ):
+            self._keep(work)
         bell.listen(self.ring, loop)
         atexit.register(self.stop_at_exit)
         drain_on_sigterm(self)
@@ -207,6 +206,24 @@ class Hub:
         return await self.loop.run_in_executor(
             threads or self._threads, _with_connection, work, args
         )
+
+    def _keep(self, work: Callable[[], Any]) -> None:
+        """Repeat `work` in a task. One that others cancel, by mistake, begins again."""
+        task = self.loop.create_task(self._for_ever(work), name=f"notifications-{work.__name__}")
+
+        def ended(_task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not self._stopped:  # or the loop is closing, and comes to nothing more
+                self.loop.call_later(0.5, again)
+
+        def again() -> None:
+            if not self._stopped:
+                self.stats["errors"] += 1
+                logger.error("%s was cancelled, and begins again", work.__name__.strip("_"))
+                self._keep(work)
+
+        self._tasks.add(task)
+        task.add_done_callback(ended)
 
     async def _for_ever(self, work: Callable[[], Any]) -> None:
         """Repeat `work`; one failure is told and waited out, and stops nothing else."""
@@ -224,6 +241,7 @@ class Hub:
 
     def stop(self) -> None:
         """End the hub's tasks and threads."""
+        self._stopped = True
         bell.unlisten(self.ring)
         for task in self._tasks:
             task.cancel()
@@ -241,6 +259,7 @@ class Hub:
             together.wait(15)
             connections.close_all()
 
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -433,8 +452,8 @@ class Hub:
                 socket.language,
                 self.above.render,
             )
-            if socket.turn != turn:
-                return  # begun anew meanwhile, perhaps with other streams
+            if socket.turn != turn or socket not in self.sockets:
+                return  # begun anew meanwhile, perhaps with other streams, or gone
             for run, text in texts:
                 if not socket.window_open:
                     break
@@ -699,7 +718,7 @@ class Hub:
         except Exception:
             self._unsure.update(sockets)
             raise
-        for socket in sockets:
+        for index, socket in enumerate(sockets):
             if socket not in self.sockets or socket.closed is not None:
                 continue
             if socket.checked > began:
@@ -715,7 +734,11 @@ class Hub:
                 self.close(socket, Close.SESSION_CHANGED)
             elif found.shared.keys() != socket.subscription.shared.keys():
                 if socket.sent:
-                    await self._rescope(socket, found)
+                    try:
+                        await self._rescope(socket, found)
+                    except Exception:
+                        self._unsure.update(sockets[index + 1 :])  # they may have moved, too
+                        raise
                 else:  # not welcomed yet, and nothing may come before that
                     self.close(socket, Close.SESSION_CHANGED)
 
@@ -828,12 +851,14 @@ class Hub:
         """Deliver what was scheduled, and count again what has expired."""
         found = await self._due()
         since, now = self._looked, found.until
-        if found.scheduled:
-            lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
-            bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
         if found.expired:
             self._recount(await self.run(_look_what_expired, since, now, list(self.people)))
-        self._looked, self._knows_the_schedule = now, True
+        self._looked = now
+        lately = self._knows_the_schedule and now - since < DUE_WINDOW / 2
+        self._knows_the_schedule = False  # until all of it is delivered
+        if found.scheduled:
+            bell.ring(await self.run(_deliver_what_is_due, list(self.streams), lately))
+        self._knows_the_schedule = True
 
     async def _look_at_the_clock(self) -> None:
         """Do what is due in shared streams by itself, whether anybody listens or not."""
@@ -944,9 +969,13 @@ class Hub:
 
     async def _join_all(self, layer: BaseChannelLayer, channel: str) -> None:
         """Join every group, once more where that was done: layers let memberships expire."""
+        try:
+            async with asyncio.timeout(conf.bell_timeout):
+                await layer.group_add(BELLS, channel)
+        except Exception as error:  # the next test of the layer begins anew
+            self._unhealthy(error)
+            return
         self._joined_at = time.monotonic()
-        async with asyncio.timeout(conf.bell_timeout):
-            await layer.group_add(BELLS, channel)
         for local in self.streams.values():
             local.joined = False
         await self._join(list(self.streams))
@@ -1079,9 +1108,9 @@ def _deliver_what_is_due(local: list[str], lately: bool) -> set[str]:
     In shared streams, and in those that somebody is connected to here: whoever comes later
     numbers their own. So a list of a million, all of them asleep, costs nothing.
     """
-    due = Pending.objects.using(log_database()).filter(due__lte=Now())
+    due = Pending.objects.using(log_database()).filter(due__lte=database_now())
     if lately:
-        due = due.filter(due__gt=Now() - DUE_WINDOW)
+        due = due.filter(due__gt=database_now() - DUE_WINDOW)
     if not due.exists():
         return set()
     streams = due.order_by().values_list("stream", flat=True).distinct()

@@ -41,9 +41,14 @@ def log_database() -> str:
     return router.db_for_write(Notification)
 
 
+def database_now() -> Now:
+    """The database's clock, which all processes share."""
+    return Now()
+
+
 def is_due() -> models.Q:
     """Pending rows whose time has come, by the database's clock."""
-    return models.Q(due=None) | models.Q(due__lte=Now())
+    return models.Q(due=None) | models.Q(due__lte=database_now())
 
 
 def number(streams: Iterable[str], patience: float | None = None) -> set[str]:
@@ -182,7 +187,8 @@ def _place(rows: list[Pending], seqs: list[int], using: str) -> list[Update]:
         )
         # A person may have acted on it before it had a number.
         early = Receipt.objects.using(using).filter(notification_id__in=shared, seq=None)
-        numbers = [(shared[id][1], pk) for pk, id in early.values_list("pk", "notification_id")]
+        rows_of_early = early.order_by("pk").values_list("pk", "notification_id")
+        numbers = [(shared[id][1], pk) for pk, id in rows_of_early]
         if numbers:
             execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
     if not named:
@@ -213,7 +219,7 @@ def _repair(acts: list[Pending], using: str) -> None:
         seq=None,
         notification__posting__isnull=False,
     )
-    rows = list(waiting.values_list("notification__posting__seq", "pk"))
+    rows = list(waiting.order_by("pk").values_list("notification__posting__seq", "pk"))
     if rows:
         execute_many(using, Receipt, "SET seq = %s WHERE id = %s", rows)
 

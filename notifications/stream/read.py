@@ -169,6 +169,13 @@ def _coming(stream: str, using: str) -> tuple[int, list[datetime]]:
     ]
 
 
+def hold(stream: str, using: str) -> None:
+    """Keep others from numbering a stream until this transaction ends: they and who deletes its
+    rows would lock these in another order, and wait for each other."""
+    if connections[using].vendor == "postgresql":
+        list(Stream.objects.using(using).filter(name=stream).select_for_update(no_key=True))
+
+
 def told_by_name(person_id: Any, using: str) -> list[int]:
     """The notifications that this person was sent by name."""
     receipts = Receipt.objects.using(using).filter(person_id=person_id, named=True)

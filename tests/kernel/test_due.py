@@ -53,6 +53,15 @@ def test_an_alert_is_due_when_it_is_to_be_looked_at(ana):
     assert due() == {"alerts"}
 
 
+def test_a_project_that_travels_in_time_finds_what_is_due_then(ana, time_travel):
+    notify(ana, "Later", at=timezone.now() + timedelta(hours=1))
+    alert("disk", "Disk is full", ttl=600)
+    alerts.fold_what_waits()
+    assert due() == set()
+    time_travel(hours=2)
+    assert due() == {"scheduled", "alerts"}
+
+
 def test_what_expires_is_due_once(ana):
     notify(ana, "Short", expires=timedelta(hours=1))
     number([f"user.{ana.pk}"])

@@ -18,7 +18,7 @@ from notifications.notices import render
 from notifications.stream import bell
 from notifications.stream import hub as hubs
 from notifications.stream.hub import Above, Hub
-from notifications.stream.names import EVERYONE
+from notifications.stream.names import BELLS, EVERYONE, layer_group
 from notifications.stream.read import greet_all, new_epoch
 from notifications.stream.socket import Socket
 from notifications.testing import time_travel
@@ -203,6 +203,49 @@ class Echo:
         self.hub._take(message)
 
     async def group_add(self, group, channel): ...
+
+
+def test_a_loop_of_the_hub_that_others_cancel_begins_again(ana, in_hub, monkeypatch):
+    async def scenario(hub):
+        socket, line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("notifications-"):
+                task.cancel()
+        await until(lambda: hub.stats["errors"] == 12)
+        await do(notify, ana, "Hello")
+        await until(line.titles)
+        assert line.titles() == ["Hello"]
+
+    in_hub(scenario)
+
+
+def test_a_layer_that_is_well_but_takes_nobody_into_its_groups_is_not_healthy(
+    ana, in_hub, monkeypatch
+):
+    monkeypatch.setattr(hubs, "SELF_TEST", 0.01)
+    joined = []
+
+    class Hasty(Echo):
+        async def group_add(self, group, channel):
+            joined.append(group)
+            if len(joined) == 1:
+                raise TimeoutError
+
+    async def scenario(hub):
+        socket, _line = await connected(hub, ana)
+        await hub.greet(socket, None)
+        monkeypatch.setattr(bell, "layer", lambda: Hasty(hub))
+        hub._channel = "here"
+        await hub._test_layer()
+        assert not hub.healthy
+        await hub._test_layer()
+        assert hub.healthy
+        groups = {BELLS, *map(layer_group, socket.subscription.streams)}
+        assert set(joined[1:]) == groups
+        assert joined[0] == BELLS
+
+    in_hub(scenario)
 
 
 def test_while_those_who_ring_may_still_rest_the_sweep_is_short(ana, in_hub, settings, monkeypatch):
@@ -397,6 +440,26 @@ def test_a_look_at_a_session_that_the_database_refused_is_repeated(ana, in_hub):
     in_hub(scenario)
 
 
+def test_when_one_cannot_be_given_new_streams_the_others_are_looked_at_again(
+    ana, in_hub, monkeypatch
+):
+    """They may have left an audience too, and must not hear it any longer."""
+    monkeypatch.setattr(hubs, "SESSION_SWEEP", 0.01)
+    monkeypatch.setattr(hubs, "read_since", failing(1, hubs.read_since))
+
+    async def scenario(hub):
+        sockets = [(await connected(hub, ana))[0] for _ in range(3)]
+        for socket in sockets:
+            await hub.greet(socket, None)
+        alone = replace(sockets[0].subscription, shared={})
+        hub.above = replace(hub.above, authenticate=lambda keys: dict.fromkeys(keys, alone))
+        hub._spawn(hub._recheck(sockets))
+        await until(lambda: all(socket.subscription == alone for socket in sockets))
+        assert sum(socket.closed is not None for socket in sockets) == 1
+
+    in_hub(scenario)
+
+
 def test_an_answer_about_a_session_that_was_overtaken_by_a_newer_one_is_void(ana, in_hub):
     async def scenario(hub):
         socket, _line = await connected(hub, ana)
@@ -549,6 +612,32 @@ def test_no_moment_is_left_out_between_two_looks_at_the_clock(ana, in_hub, monke
         assert [since for since, _now in answered] == [began, *(now for _since, now in answered)][
             :-1
         ]
+
+    in_hub(scenario)
+
+
+def test_what_expired_is_counted_also_while_a_schedule_cannot_be_delivered(
+    ana, in_hub, monkeypatch
+):
+    looked = []
+    found = hubs.what_is_due
+
+    def due(since):
+        return replace(found(since), scheduled=True, expired=True)
+
+    def deliver(local, lately):
+        assert not lately  # until all that was due meanwhile is delivered
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(hubs, "what_is_due", due)
+    monkeypatch.setattr(hubs, "_deliver_what_is_due", deliver)
+    monkeypatch.setattr(hubs, "_look_what_expired", lambda *given: looked.append(given) or set())
+    monkeypatch.setattr(hubs, "DUE_SWEEP", 0.01)
+
+    async def scenario(hub):
+        await until(lambda: len(looked) >= 2)
+        (first, until_then, _), (since, _, _), *_ = looked
+        assert first < until_then == since
 
     in_hub(scenario)
 

@@ -83,6 +83,7 @@ def test_a_person_named_twice_gets_it_once(ana, bo, titles):
         ({"title": "x", "actor": "bo"}, errors.BadField, "saved model instance"),
         ({"title": "x", "target": User()}, errors.BadField, "saved model instance"),
         ({"title": "x", "data": [1]}, errors.BadField, "must be a dict"),
+        ({"title": "x", "data": {"half": ["\ud800"]}}, errors.BadField, "surrogates"),
         ({"title": "x", "data": {"at": object()}}, errors.BadField, "must be JSON"),
         ({"title": "x", "data": {"n": float("nan")}}, errors.BadField, "must be JSON"),
         ({"title": "x", "data": {"x": "y" * 10_000}}, errors.FieldTooLong, "data is"),

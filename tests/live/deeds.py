@@ -403,6 +403,39 @@ def send_crosswise(mine: str, theirs: str, title: str, times: int) -> int:
     return times
 
 
+def number_slowly(username: str, folder: str) -> None:
+    """Number what the person has, and take a second between reading and writing it."""
+    from pathlib import Path
+
+    from notifications.stream import number as numbering
+    from notifications.stream.names import user_stream
+
+    write = numbering.write
+
+    def slowly(*given: Any) -> None:
+        Path(folder, "read").touch()
+        time.sleep(1)
+        write(*given)
+
+    numbering.write = slowly
+    try:
+        numbering.number([user_stream(person(username).pk)])
+    finally:
+        numbering.write = write
+
+
+def delete(username: str, folder: str) -> float:
+    """Delete the person while they are numbered; how long that took, in seconds."""
+    from pathlib import Path
+
+    end = time.monotonic() + 20
+    while not Path(folder, "read").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    began = time.monotonic()
+    person(username).delete()
+    return time.monotonic() - began
+
+
 def send_from_threads(to: str, title: str, threads: int, each: int) -> None:
     """Many callers at once, in transactions of different lengths, every fifth rolled back."""
     from django.db import connection, transaction
