@@ -55,7 +55,7 @@ def test_the_three_recipes_do_what_the_page_says(new_site, tmp_path, chromium):
     expect(page.locator(BELL)).to_have_attribute("state", "live", timeout=SOON)
     expect(page.locator(f"{BELL} button .shop-horn")).to_be_visible()
     page.locator(f"{BELL} button.nb-btn").click()
-    expect(page.get_by_text("No tickets today.")).to_be_visible()
+    expect(page.get_by_text("No tickets today.")).to_be_visible(timeout=SOON)  # the list has come
 
     site.call(deeds.send, to="ana", title="Are you there?", kind="chat")
     site.call(deeds.send, to="ana", title="How to return it", url="/help/returns/")
