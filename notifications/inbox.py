@@ -124,6 +124,8 @@ class Inbox:
         span = Span(None if token is None else Position.parse(token), newer=after is not None)
         standing = read_standing(self.subscription)
         listing = Listing(self.subscription, view, span, search, standing.read_seqs)
+        if search.narrows:
+            span.end = listing.end_of_search()
         rows = listing.rows(limit + 1)
         if span.newer and len(rows) <= limit and span.end is None:
             return self.page(view, None, limit, search=search)  # the newest page, and a full one

@@ -294,8 +294,6 @@ class Listing:
             # What is archived has an index of its own; SQLite finds the other with "= TRUE" only.
             "named": "c.named" if view == ARCHIVED else "c.named = TRUE",
         }
-        if search.narrows:
-            span.end = self._end_of_search()
 
     def rows(self, limit: int) -> list[Row]:
         """The first so many from the span's position on, in its direction."""
@@ -343,8 +341,8 @@ class Listing:
         names = ", ".join(f"%({name})s" for name in self.names.values())
         return self._filled(_WAITING, "n.created", "n.id", names=names, part=part)
 
-    def _end_of_search(self) -> Position | None:
-        """How far this page looks, so that a search through a million costs no more than one page.
+    def end_of_search(self) -> Position | None:
+        """How far a page looks, so that a search through a million costs no more than one page.
 
         None: to the end.
         """

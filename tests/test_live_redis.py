@@ -50,12 +50,7 @@ def test_while_redis_is_down_notify_is_quick_and_delivery_goes_on(site, own_redi
         assert ana.arrived == ["First", *(f"Down {n}" for n in range(20))]
 
         # Now that everybody knows, each further one takes the sweep and no more.
-        waits = []
-        for number in range(3):
-            sent = time.monotonic()
-            site.call(deeds.send, to="ana", title=f"Later {number}")
-            ana.listen_for(f"Later {number}")
-            waits.append(time.monotonic() - sent)
+        waits = site.time_each(ana, "ana", "Later", 3)
         assert sorted(waits)[1] < WITHOUT, waits
 
         # A request pays nothing either, and a new socket opens.

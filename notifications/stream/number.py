@@ -3,7 +3,8 @@
 Numbers are given while the stream's row is locked, and the lock is let go when the numbers are
 visible. So if number n is visible, every m < n is. Publishers never take this lock, and what
 takes it never waits for a publisher's rows, so no cycle is possible; two numberings lock in
-sorted order. Always in a short transaction of its own, never inside a caller's.
+sorted order, and who deletes a person takes it before all else (`read.hold`). Always in a short
+transaction of its own, never inside a caller's.
 """
 
 from __future__ import annotations
@@ -187,8 +188,8 @@ def _place(rows: list[Pending], seqs: list[int], using: str) -> list[Update]:
         )
         # A person may have acted on it before it had a number.
         early = Receipt.objects.using(using).filter(notification_id__in=shared, seq=None)
-        rows_of_early = early.order_by("pk").values_list("pk", "notification_id")
-        numbers = [(shared[id][1], pk) for pk, id in rows_of_early]
+        ordered = early.order_by("pk")  # as readers lock them
+        numbers = [(shared[id][1], pk) for pk, id in ordered.values_list("pk", "notification_id")]
         if numbers:
             execute_many(using, Receipt, "SET seq = %s WHERE id = %s", numbers)
     if not named:

@@ -22,7 +22,7 @@ from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt,
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
 from .number import is_due, log_database, number
-from .sql import MANY, among
+from .sql import among, as_one_array
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -612,7 +612,7 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
     people = dict.fromkeys(subscription.person_id for subscription in subscriptions)
     keys: list[Any] = [person.get_db_prep_value(key, connection) for key in people]
     people_are = f"IN ({', '.join(['%s'] * len(keys))})"
-    if len(keys) >= MANY and connection.vendor == "postgresql":
+    if as_one_array(keys, connection):
         people_are, keys = "= ANY(%s)", [keys]
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     sql = _COUNTS.format(

@@ -11,14 +11,19 @@ from django.db import connections, models
 MANY = 20
 
 
-def among(model: type[models.Model], name: str, values: Collection[Any], using: str) -> models.Q:
-    """The field `name` of a model is one of `values`, for queries of the database `using`.
+def as_one_array(values: Collection[Any], connection: Any) -> bool:
+    """Whether to ask for these values with `= ANY`, as one array.
 
-    On PostgreSQL many of them are one array. Of an `IN`, Django converts and psycopg puts in each
-    value by itself: for a thousand that took longer than the query.
+    Of an `IN`, Django converts and psycopg puts in each value by itself: for a thousand that took
+    longer than the query. Few of them are left to it, which every planner knows best.
     """
+    return len(values) >= MANY and connection.vendor == "postgresql"
+
+
+def among(model: type[models.Model], name: str, values: Collection[Any], using: str) -> models.Q:
+    """The field `name` of a model is one of `values`, for queries of the database `using`."""
     connection = connections[using]
-    if len(values) < MANY or connection.vendor != "postgresql":
+    if not as_one_array(values, connection):
         return models.Q(**{f"{name}__in": values})
     field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
     return models.Q(

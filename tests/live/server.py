@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,16 @@ class Site:
     def call(self, deed: Callable[..., Any], **arguments: Any) -> Any:
         """Do something in the worker process, and have its answer."""
         return self.worker.call(deed, **arguments)
+
+    def time_each(self, client: Client, to: str, title: str, times: int) -> list[float]:
+        """Send so many, one after the other; how long each took to this client, in seconds."""
+        took = []
+        for number in range(times):
+            sent = time.monotonic()
+            self.call(deeds.send, to=to, title=f"{title} {number}")
+            client.listen_for(f"{title} {number}")
+            took.append(time.monotonic() - sent)
+        return took
 
     def once(
         self, deed: Callable[..., Any], *, timeout: float = 30, **arguments: Any
