@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifications import Everyone, broadcast, errors, inbox_of, listing, notify
 from notifications import Group as GroupAudience
 from notifications.listing import EVERYTHING, Search
-from notifications.models import Entry, Notification, Reader, Receipt
+from notifications.models import Entry, Notification, Pending, Posting, Reader, Receipt
 from notifications.signals import inbox_changed
 from notifications.wire import Counts, Cursor
 
@@ -181,7 +184,8 @@ def test_pages_hold_everything_once(ana, fresh):
         notify(ana, f"mine {n}")
         broadcast(Everyone(), f"shared {n}")
     inbox = fresh(ana)
-    Notification.objects.update(created=Notification.objects.first().created)
+    for model in (Notification, Receipt, Posting):  # at one and the same moment
+        model.objects.update(created=Notification.objects.first().created)
     seen, before, pages = [], None, 0
     while pages == 0 or before:
         page = inbox.page(before=before, limit=3)
@@ -190,6 +194,41 @@ def test_pages_hold_everything_once(ana, fresh):
         pages += 1
     assert pages == 5
     assert len(seen) == len(set(seen)) == 14
+
+
+def test_a_page_of_a_search_looks_so_far_and_the_next_goes_on(ana, fresh, monkeypatch):
+    monkeypatch.setattr(listing, "SEARCHED", 4)
+    told = []
+    for n in range(24):
+        title = "Found" if n % 7 == 0 else "Other"
+        told.append(notify(ana, title) if n % 3 else broadcast(Everyone(), title))
+    inbox = fresh(ana)
+    found, pages, before, empty = [], 0, None, 0
+    while not pages or before:
+        page = inbox.page(before=before, limit=2, search=Search(text="found"))
+        found += [item.id for item in page.items]
+        pages, before, empty = pages + 1, page.before, empty + (not page.items)
+    assert found == [one.pk for one in told if one.title == "Found"][::-1]
+    assert pages > 4
+    assert empty
+
+
+def test_what_waits_for_a_number_is_shown_as_it_stands(ana, fresh):
+    inbox = fresh(ana)
+    read = broadcast(Everyone(), "Read")
+    inbox.number()
+    inbox.mark_read(upto=inbox.counts().at)
+    inbox.number()
+    broadcast(Everyone(), "Tomorrow", at=timezone.now() + timedelta(days=1))
+    archived = broadcast(Everyone(), "Archived")
+    inbox.archive([archived.pk])
+    Pending.objects.create(stream="everyone", op="updated", notification=read)
+    with transaction.atomic():
+        broadcast(Everyone(), "Waits")
+        for view in ("all", "unread"):
+            page = inbox.page(view)
+            told = [(item.title, item.seq, item.unread) for item in page.items]
+            assert told == [("Waits", None, True), ("Read", 1, False)][: 2 if view == "all" else 1]
 
 
 @pytest.mark.parametrize("view", ["all", "unread"])
