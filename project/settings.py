@@ -122,6 +122,8 @@ elif DATABASE["ENGINE"] == "django.db.backends.postgresql":
 
 REDIS_URL = env.str("REDIS_URL", default="")
 if REDIS_URL:
+    from notifications.redis import PatientConnection
+
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -134,6 +136,7 @@ if REDIS_URL:
                         "socket_connect_timeout": 2,
                         "socket_keepalive": True,
                         "health_check_interval": 15,
+                        "connection_class": PatientConnection,
                     }
                 ],
             },

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from notifications.redis import PatientConnection
 from tests.live import deeds
 from tests.live.process import wait_until
 from tests.live.server import Site
@@ -120,3 +123,36 @@ def test_a_site_that_starts_without_redis_serves_pages_and_sockets(new_site, own
         ana.hello()
         site.call(deeds.send, to="ana", title="Without")
         ana.listen_for("Without")
+
+
+def test_who_waits_for_a_bell_is_left_in_peace_until_it_rings(own_redis):
+    returns: list[object] = []
+    in_vain = asyncio.Event()
+
+    class Counted(PatientConnection):
+        WAIT = 1.5
+
+        async def read_response(self, *args, **options):
+            answer = await super().read_response(*args, **options)
+            returns.append(answer)
+            if answer is None:
+                in_vain.set()
+            return answer
+
+    async def wait() -> None:
+        host = {"address": own_redis.url, "connection_class": Counted}
+        layer = RedisPubSubChannelLayer(hosts=[host])
+        channel = await layer.new_channel()
+        await asyncio.sleep(0.2)
+        returns.clear()
+        await asyncio.sleep(0.3)
+        assert not returns  # channels-redis asked to be woken three times
+        for number in range(2):
+            await layer.send(channel, {"number": number})
+            assert await layer.receive(channel) == {"number": number}
+            async with asyncio.timeout(15):
+                await in_vain.wait()  # and goes on
+            in_vain.clear()
+        await layer.flush()
+
+    asyncio.run(wait())

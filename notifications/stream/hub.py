@@ -85,7 +85,7 @@ SLICE = 500
 HELD = 16
 """Frames pushed while a socket is read for that are kept for it, at most."""
 HISTORY_PAUSE = 0.1
-SWEEP_CHUNK = 1_000
+SWEEP_CHUNK = 2_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
 SESSION_SWEEP = 2.0

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ..models import Connection, Process, Sample
-from . import bell
+from . import bell, sql
 from .number import log_database
 from .socket import Socket
 from .timing import BOUNDS, Timing
@@ -188,33 +188,17 @@ def write(id: uuid.UUID, report: Report) -> None:
     using = log_database()
     now = timezone.now()
     processes = Process.objects.using(using)
+    how = {"beat": now, "people": report.people, "sockets": report.sockets}
     with transaction.atomic(using=using):
-        _process, new = processes.update_or_create(
-            id=id, defaults={"beat": now, "people": report.people, "sockets": report.sockets}
-        )
-        connections = Connection.objects.using(using)
+        new = not processes.filter(id=id).update(**how)
+        if new:
+            processes.create(id=id, **how)
         if report.gone:
-            connections.filter(process_id=id, person_id__in=report.gone).delete()
-        connections.bulk_create(
-            (
-                Connection(
-                    process_id=id,
-                    person_id=person,
-                    transport=transport,
-                    sockets=sockets,
-                    tabs=tabs,
-                    since=report.moment(since),
-                    heard=report.moment(heard),
-                    version=version,
-                )
-                for person, lines in report.lines.items()
-                for transport, (sockets, tabs, since, heard, version) in lines.items()
-            ),
-            batch_size=500,
-            update_conflicts=True,
-            unique_fields=["process", "person", "transport"],
-            update_fields=["sockets", "tabs", "since", "heard", "version"],
-        )
+            Connection.objects.using(using).filter(
+                process_id=id, person_id__in=report.gone
+            ).delete()
+        if report.lines:
+            sql.write([_connections(id, report)], using)
         samples = Sample.objects.using(using)
         samples.bulk_create(
             [Sample(process_id=id, minute=report.minute, **report.sample)],
@@ -226,3 +210,22 @@ def write(id: uuid.UUID, report: Report) -> None:
         processes.filter(beat__lt=now - FORGOTTEN).delete()
     if now - report.minute < timedelta(seconds=10):
         samples.filter(minute__lt=now - Sample.KEPT).delete()
+
+
+def _connections(id: uuid.UUID, report: Report) -> sql.Insert:
+    """A row for each line of the report, new or in place of the one that is there."""
+    rows = [
+        {
+            "person": person,
+            "transport": transport,
+            "sockets": sockets,
+            "tabs": tabs,
+            "since": report.moment(since),
+            "heard": report.moment(heard),
+            "version": version,
+        }
+        for person, lines in report.lines.items()
+        for transport, (sockets, tabs, since, heard, version) in lines.items()
+    ]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return sql.Insert(Connection(process_id=id), columns, ("process", "person", "transport"))

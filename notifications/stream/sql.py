@@ -53,6 +53,8 @@ class Insert:
 
     row: models.Model
     columns: Mapping[str, list[Any]]
+    unique: Collection[str] = ()
+    """The fields of a unique constraint: a row that has the same values in them gets the others."""
 
     def from_arrays(self, connection: Any) -> tuple[str, list[Any]]:
         """The statement for PostgreSQL, and its parameters."""
@@ -61,13 +63,15 @@ class Insert:
         values = "".join(f"{type}, " for type in types[: len(same)])
         arrays = ", ".join(f"{type}[]" for type in types[len(same) :])
         into = self._into(fields, connection)
-        return f"{into} SELECT {values}told.* FROM unnest({arrays}) AS told", [*same, *lists]
+        select = f"SELECT {values}told.* FROM unnest({arrays}) AS told"
+        return f"{into} {select}{self._or_update(fields, connection)}", [*same, *lists]
 
     def execute(self, cursor: Any, connection: Any) -> None:
         """One row after the other."""
         fields, same, lists = self._prepared(connection)
         marks = ", ".join(["%s"] * len(fields))
-        sql = f"{self._into(fields, connection)} VALUES ({marks})"
+        into, instead = self._into(fields, connection), self._or_update(fields, connection)
+        sql = f"{into} VALUES ({marks}){instead}"
         values = [(*same, *differing) for differing in zip(*lists, strict=True)]
         if len(values) == 1:
             cursor.execute(sql, values[0])
@@ -89,6 +93,15 @@ class Insert:
         quote = connection.ops.quote_name
         names = ", ".join(quote(field.column) for field in fields)
         return f"INSERT INTO {quote(self.row._meta.db_table)} ({names})"
+
+    def _or_update(self, fields: list[Any], connection: Any) -> str:
+        if not self.unique:
+            return ""
+        quote = connection.ops.quote_name
+        same = ", ".join(quote(f.column) for f in fields if f.name in self.unique)
+        other = [quote(f.column) for f in fields if f.name not in self.unique]
+        new = ", ".join(f"{name} = EXCLUDED.{name}" for name in other)
+        return f" ON CONFLICT ({same}) DO UPDATE SET {new}"
 
 
 @dataclass(frozen=True)
