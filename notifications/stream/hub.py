@@ -19,10 +19,11 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -57,7 +58,7 @@ from .read import (
 )
 from .socket import GONE, TOO_MUCH, Socket
 from .sql import among
-from .timing import Timing
+from .timing import TURNS, Timing, Within
 from .together import Together
 
 logger = logging.getLogger("notifications")
@@ -174,6 +175,7 @@ class Hub:
         self._threads = ThreadPoolExecutor(conf.hub_threads, "notifications-hub")
         self._authenticate = Together(self._authenticate_all)
         self._greet = Together(self._greet_all)
+        self._settle_together = Together(self._settle_for_all)
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
         self._stopped = False
@@ -308,15 +310,15 @@ class Hub:
     async def attach(self, socket: Socket) -> None:
         """Register a socket. From here on bells of its streams are heard; then read for it."""
         random.choice(self._slots).add(socket)  # a storm of connects must not beat as one
-        joins = []
+        missing = []
         for name in socket.subscription.streams:
             local = self.streams.get(name)
             if local is None:
                 local = self.streams[name] = _Local()
             local.sockets[socket.language].add(socket)
             if not local.joined:
-                joins.append(name)
-        await self._join(joins)
+                missing.append(name)
+        await self._settle(missing)
 
     def detach(self, socket: Socket, code: int | None = None) -> None:
         """Forget a socket. Never waits and never fails. `code`: what the client closed it with."""
@@ -361,7 +363,7 @@ class Hub:
                 del self.streams[name]
                 left.append(name)
         if left:
-            self._spawn(self._leave(left))
+            self._spawn(self._settle(left))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something once, beside all else. What the database refuses, the sweep repeats."""
@@ -874,38 +876,37 @@ class Hub:
 
     # --- The layer ---
 
-    async def _join(self, names: Iterable[str]) -> None:
-        """Join the groups of these streams. A layer that does not answer costs latency only."""
-        layer = bell.layer()
-        if layer is None or self._channel is None or not self.healthy:
-            return
-        for name in names:
-            local = self.streams.get(name)
-            if local is None or local.joined:
-                continue
-            try:
-                async with asyncio.timeout(conf.bell_timeout):
-                    await layer.group_add(layer_group(name), self._channel)
-            except Exception as error:
-                self._unhealthy(error)
-                return
-            local.joined = True
+    async def _settle(self, names: Collection[str]) -> None:
+        """Join the groups of those of these streams that have sockets here, and leave the others'.
 
-    async def _leave(self, names: Iterable[str]) -> None:
+        A layer that does not answer costs latency only.
+        """
+        if names and self.healthy:
+            await self._settle_together(names)
+
+    async def _settle_for_all(self, asked: Sequence[Collection[str]]) -> list[None]:
+        """One after the other: a layer takes one at a time, and many who wait for it cost more."""
         layer = bell.layer()
-        if layer is None or self._channel is None or not self.healthy:
-            return
-        for name in names:
-            if name not in self.streams:
+        if layer is not None and self._channel is not None:
+            for index, name in enumerate(chain.from_iterable(asked)):
                 try:
-                    async with asyncio.timeout(conf.bell_timeout):
-                        await layer.group_discard(layer_group(name), self._channel)
+                    async with Within(conf.bell_timeout):
+                        await self._settle_one(name, layer, self._channel)
                 except Exception as error:
                     self._unhealthy(error)
-                    return
-                if name in self.streams:  # somebody came meanwhile
-                    self.streams[name].joined = False
-                    await self._join([name])
+                if not self.healthy:
+                    break
+                if index % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+        return [None] * len(asked)
+
+    async def _settle_one(self, name: str, layer: BaseChannelLayer, channel: str) -> None:
+        local = self.streams.get(name)
+        if local is None:
+            await layer.group_discard(layer_group(name), channel)
+        elif not local.joined:
+            await layer.group_add(layer_group(name), channel)
+            local.joined = True
 
     async def _hear(self) -> None:
         """Take bells from the layer."""
@@ -948,9 +949,12 @@ class Hub:
         self._tested = began = time.monotonic()
         message = {"type": bell.MESSAGE, "from": bell.PROCESS, "test": True}
         try:
-            async with asyncio.timeout(conf.bell_timeout):
+            async with Within(conf.bell_timeout):
                 await layer.send(self._channel, message)
             await asyncio.sleep(0.1 if not self.healthy else SELF_TEST)
+            for _turn in range(TURNS):  # as in `Within`
+                if self._heard < began:
+                    await asyncio.sleep(0)
         except Exception as error:
             self._unhealthy(error)
             await asyncio.sleep(SELF_TEST)
@@ -970,7 +974,7 @@ class Hub:
     async def _join_all(self, layer: BaseChannelLayer, channel: str) -> None:
         """Join every group, once more where that was done: layers let memberships expire."""
         try:
-            async with asyncio.timeout(conf.bell_timeout):
+            async with Within(conf.bell_timeout):
                 await layer.group_add(BELLS, channel)
         except Exception as error:  # the next test of the layer begins anew
             self._unhealthy(error)
@@ -978,7 +982,7 @@ class Hub:
         self._joined_at = time.monotonic()
         for local in self.streams.values():
             local.joined = False
-        await self._join(list(self.streams))
+        await self._settle(list(self.streams))
 
     def _unhealthy(self, why: object) -> None:
         if self.healthy:
