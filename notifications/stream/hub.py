@@ -175,7 +175,7 @@ class Hub:
         self._threads = ThreadPoolExecutor(conf.hub_threads, "notifications-hub")
         self._authenticate = Together(self._authenticate_all)
         self._greet = Together(self._greet_all)
-        self._settle_together = Together(self._settle_for_all)
+        self._memberships = Together(self._join_or_leave_for_all)
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
         self._stopped = False
@@ -318,7 +318,7 @@ class Hub:
             local.sockets[socket.language].add(socket)
             if not local.joined:
                 missing.append(name)
-        await self._settle(missing)
+        await self._join_or_leave(missing)
 
     def detach(self, socket: Socket, code: int | None = None) -> None:
         """Forget a socket. Never waits and never fails. `code`: what the client closed it with."""
@@ -363,7 +363,7 @@ class Hub:
                 del self.streams[name]
                 left.append(name)
         if left:
-            self._spawn(self._settle(left))
+            self._spawn(self._join_or_leave(left))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something once, beside all else. What the database refuses, the sweep repeats."""
@@ -876,22 +876,22 @@ class Hub:
 
     # --- The layer ---
 
-    async def _settle(self, names: Collection[str]) -> None:
+    async def _join_or_leave(self, names: Collection[str]) -> None:
         """Join the groups of those of these streams that have sockets here, and leave the others'.
 
         A layer that does not answer costs latency only.
         """
         if names and self.healthy:
-            await self._settle_together(names)
+            await self._memberships(names)
 
-    async def _settle_for_all(self, asked: Sequence[Collection[str]]) -> list[None]:
+    async def _join_or_leave_for_all(self, asked: Sequence[Collection[str]]) -> list[None]:
         """One after the other: a layer takes one at a time, and many who wait for it cost more."""
         layer = bell.layer()
         if layer is not None and self._channel is not None:
             for index, name in enumerate(chain.from_iterable(asked)):
                 try:
                     async with Within(conf.bell_timeout):
-                        await self._settle_one(name, layer, self._channel)
+                        await self._join_or_leave_one(name, layer, self._channel)
                 except Exception as error:
                     self._unhealthy(error)
                 if not self.healthy:
@@ -900,7 +900,7 @@ class Hub:
                     await asyncio.sleep(0)
         return [None] * len(asked)
 
-    async def _settle_one(self, name: str, layer: BaseChannelLayer, channel: str) -> None:
+    async def _join_or_leave_one(self, name: str, layer: BaseChannelLayer, channel: str) -> None:
         local = self.streams.get(name)
         if local is None:
             await layer.group_discard(layer_group(name), channel)
@@ -982,7 +982,7 @@ class Hub:
         self._joined_at = time.monotonic()
         for local in self.streams.values():
             local.joined = False
-        await self._settle(list(self.streams))
+        await self._join_or_leave(list(self.streams))
 
     def _unhealthy(self, why: object) -> None:
         if self.healthy:

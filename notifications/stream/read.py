@@ -22,7 +22,7 @@ from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt,
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
 from .number import is_due, log_database, number
-from .sql import among, as_one_array
+from .sql import Insert, among, as_one_array, write
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -88,14 +88,10 @@ def subscribe(people: Mapping[Any, Member]) -> dict[Any, Subscription]:
     begins = _begins(people, using)
     missing = sorted(wanted - begins.keys(), key=str)
     if missing:
-        Stream.objects.using(using).bulk_create(
-            (Stream(name=name) for name in sorted({name for _person, name in missing})),
-            ignore_conflicts=True,
-        )
+        names = sorted({name for _person, name in missing})
+        write([Insert(Stream(), {"name": names}, keep=True)], using)
         joined = _joined(missing, people, using)
-        Reader.objects.using(using).bulk_create(
-            (_reader(*each, joined.get(each, 0)) for each in missing), ignore_conflicts=True
-        )
+        _begin([(*each, joined.get(each, 0)) for each in missing], using)
         begins = _begins(people, using)
     return {
         person_id: Subscription(
@@ -111,10 +107,11 @@ def _begins(people: Iterable[Any], using: str) -> dict[tuple[Any, str], int]:
     return {(person_id, name): begin for person_id, name, begin in rows}
 
 
-def _reader(person_id: Any, stream: str, begin: int) -> Reader:
-    return Reader(
-        person_id=person_id, stream=stream, from_seq=begin, seen_seq=begin, read_seq=begin
-    )
+def _begin(readers: Iterable[tuple[Any, str, int]], using: str) -> None:
+    """People read streams from these numbers on, but for those who read them already."""
+    people, streams, begins = map(list, zip(*readers, strict=True))
+    seqs = dict.fromkeys(("from_seq", "seen_seq", "read_seq"), begins)
+    write([Insert(Reader(), {"person": people, "stream": streams, **seqs}, keep=True)], using)
 
 
 def _joined(
@@ -148,11 +145,9 @@ def begin_here(person_ids: Iterable[Any], stream: str, using: str) -> None:
     Those who were in it before keep what they had.
     """
     head, waiting = _coming(stream, using)
-    Reader.objects.using(using).bulk_create(
-        (_reader(person_id, stream, head + len(waiting)) for person_id in person_ids),
-        ignore_conflicts=True,
-        batch_size=1_000,
-    )
+    begin = head + len(waiting)
+    if readers := [(person_id, stream, begin) for person_id in person_ids]:
+        _begin(readers, using)
 
 
 def _coming(stream: str, using: str) -> tuple[int, list[datetime]]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 MANY = 20
 
@@ -55,6 +55,8 @@ class Insert:
     columns: Mapping[str, list[Any]]
     unique: Collection[str] = ()
     """The fields of a unique constraint: a row that has the same values in them gets the others."""
+    keep: bool = False
+    """Whether rows that are there already stay as they are."""
 
     def from_arrays(self, connection: Any) -> tuple[str, list[Any]]:
         """The statement for PostgreSQL, and its parameters."""
@@ -80,7 +82,11 @@ class Insert:
 
     def _prepared(self, connection: Any) -> tuple[list[Any], list[Any], list[list[Any]]]:
         """The fields, those that differ last; the value of each that does not; and the others'."""
-        fields = [field for field in self.row._meta.concrete_fields if not field.primary_key]
+        fields = [
+            field
+            for field in self.row._meta.concrete_fields
+            if not field.primary_key or field.name in self.columns
+        ]
         same = [field for field in fields if field.name not in self.columns]
         differing = [field for field in fields if field.name in self.columns]
         given = [
@@ -95,6 +101,8 @@ class Insert:
         return f"INSERT INTO {quote(self.row._meta.db_table)} ({names})"
 
     def _or_update(self, fields: list[Any], connection: Any) -> str:
+        if self.keep:
+            return " ON CONFLICT DO NOTHING"
         if not self.unique:
             return ""
         quote = connection.ops.quote_name
@@ -165,19 +173,21 @@ class Delete:
 
 
 def write(steps: Sequence[Insert | Update | Delete], using: str) -> None:
-    """Change several tables, which know nothing of each other: on PostgreSQL in one statement.
+    """Change several tables, which know nothing of each other: all or none, on PostgreSQL in one
+    statement.
 
     Five times as fast as `bulk_create`, which prepares every value of every row.
     """
     connection = connections[using]
-    with connection.cursor() as cursor:
-        if connection.vendor != "postgresql":
+    if connection.vendor != "postgresql":
+        with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
             for step in steps:
                 step.execute(cursor, connection)
-            return
-        *parts, last = [step.from_arrays(connection) for step in steps]
-        before = ", ".join(f"part{n} AS ({sql})" for n, (sql, _) in enumerate(parts))
-        sql = f"WITH {before} {last[0]}" if parts else last[0]
+        return
+    *parts, last = [step.from_arrays(connection) for step in steps]
+    before = ", ".join(f"part{n} AS ({sql})" for n, (sql, _) in enumerate(parts))
+    sql = f"WITH {before} {last[0]}" if parts else last[0]
+    with connection.cursor() as cursor:
         cursor.execute(sql, [value for _, values in [*parts, last] for value in values])
 
 

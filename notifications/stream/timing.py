@@ -48,9 +48,9 @@ class Within:
         type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         self._handle.cancel()
-        return await self._timeout.__aexit__(type, error, traceback)
+        await self._timeout.__aexit__(type, error, traceback)
 
     def _over(self, turns: int) -> None:
         if turns:
