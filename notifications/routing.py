@@ -6,11 +6,11 @@ from typing import Any
 
 from django.urls import path, re_path
 
-from .consumers import NotificationConsumer, NowhereConsumer, the_hub
+from .consumers import NotificationConsumer, nowhere, the_hub
 
 websocket_urlpatterns = [
-    path("ws/notifications/", NotificationConsumer.as_asgi()),
-    re_path(r"", NowhereConsumer.as_asgi()),
+    path("ws/notifications/", NotificationConsumer()),  # type: ignore[arg-type]
+    re_path(r"", nowhere),  # type: ignore[arg-type]
 ]
 
 
