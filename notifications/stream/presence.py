@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -67,7 +67,9 @@ class Presence:
         self._last: Counter[str] = Counter()
         self._backlog = 0
 
-    def report(self, people: Mapping[Any, set[Socket]], sockets: int, figures: Figures) -> Report:
+    def report(
+        self, people: Mapping[Any, Collection[Socket]], sockets: int, figures: Figures
+    ) -> Report:
         """What has to be written now."""
         moved = list(islice(self.moved, MOVED))
         self.moved.difference_update(moved)
