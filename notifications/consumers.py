@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from sys import intern
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,10 +72,7 @@ class NotificationConsumer:
         except OSError:
             code = GONE
         except Exception as error:
-            hub.close(socket, _close_for(error, socket))
-            with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(1):
-                    await socket.drained()
+            await self._give_up(hub, socket, error)
         finally:
             hub.detach(socket, code)
 
@@ -124,7 +122,7 @@ class NotificationConsumer:
         if isinstance(hello, int):
             return hello
         if hello.lang in conf.languages:
-            socket.language = hello.lang
+            socket.language = intern(hello.lang)  # one text for all, not one of each frame's
         await hub.attach(socket)  # before reading: what comes in between is seen
         await hub.look_again(socket)
         if socket.closed is None:
@@ -163,6 +161,13 @@ class NotificationConsumer:
                 socket.write(await self._do(hub, socket, frame))
             case wire.Hello():
                 raise Refused(Close.BAD_FRAME)
+
+    async def _give_up(self, hub: Hub, socket: Socket, error: Exception) -> None:
+        """Close it with what says why, and see that it is sent."""
+        hub.close(socket, _close_for(error, socket))
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                await socket.drained()
 
     async def _do(self, hub: Hub, socket: Socket, frame: wire.Do) -> str:
         """Do what the reader asks, and answer `done`."""

@@ -72,7 +72,7 @@ class Presence:
     ) -> Report:
         """What has to be written now."""
         moved = list(islice(self.moved, MOVED))
-        self.moved.difference_update(moved)
+        self.moved = self.moved.difference(moved)  # anew: a set in place never becomes smaller
         looked = [*dict.fromkeys([*moved, *self._next(people)])]
         lines: dict[Any, dict[str, Line]] = {}
         gone = []
