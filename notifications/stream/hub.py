@@ -129,8 +129,8 @@ class _Local:
 class _Shared(_Local):
     """An audience's: thousands of sockets, kept by language.
 
-    A dict is half as large as a set of so many, and tells them in the order in which they came,
-    which is about the order in which they lie in memory.
+    They are told in the order in which they came, which is about the order in which they lie in
+    memory.
     """
 
     __slots__ = ("_sockets",)
@@ -207,7 +207,8 @@ class Hub:
         self.loop = loop
         self.above = above
         self.draining = False
-        self.sockets: set[Socket] = set()
+        self.sockets: dict[Socket, None] = {}
+        """As they came. A dict, which is half as large as a set of so many."""
         self.people: dict[Any, tuple[Socket, ...]] = {}
         self.streams: dict[str, _Local] = {}
         self.epoch: int | None = None
@@ -372,7 +373,7 @@ class Hub:
         theirs = self.people.get(socket.person_id, ())
         if len(theirs) >= conf.sockets_per_person:
             return Close.TOO_MANY_TABS
-        self.sockets.add(socket)
+        self.sockets[socket] = None
         self.people[socket.person_id] = (*theirs, socket)
         self.presence.moved.add(socket.person_id)
         return None
@@ -393,7 +394,7 @@ class Hub:
     def detach(self, socket: Socket, code: int | None = None) -> None:
         """Forget a socket. Never waits and never fails. `code`: what the client closed it with."""
         if socket in self.sockets:
-            self.sockets.discard(socket)
+            del self.sockets[socket]
             self._tell_end(socket, code)
         socket.live = False
         theirs = self.people.pop(socket.person_id, ())
