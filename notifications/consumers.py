@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from sys import intern
 from typing import Any
 from urllib.parse import urlsplit
 
-from channels.consumer import AsyncConsumer
 from django.db import DatabaseError, InterfaceError
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
@@ -40,17 +40,44 @@ class Refused(Exception):
         self.code = code
 
 
-class NotificationConsumer(AsyncConsumer):
-    """One browser's socket.
+class NotificationConsumer:
+    """The ASGI application for browsers' sockets. One for all of them: it keeps nothing of any.
 
-    It reads the socket in a plain loop, where Channels would hop into a thread for every
-    message to look after database connections: here nothing but the hub's threads has any.
-    What is pushed goes from the hub straight to the server's `send`.
+    It reads a socket in a plain loop, where Channels would hop into a thread for every message
+    to look after database connections: here nothing but the hub's threads has any. What is
+    pushed goes from the hub straight to the server's `send`.
+
+    Most sockets wait for most of their time. What they say first is heard in coroutines of its
+    own, so that only the loop stays in memory.
     """
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
+        hub = the_hub()
+        socket = await self._admitted(hub, scope, send)
+        del scope  # a router's copy, perhaps, and as large as a socket
+        if socket is None:
+            return
+        code = None
+        try:
+            code = await self._welcomed(hub, socket, receive)
+            while code is None:
+                message = await receive()
+                if message["type"] == "websocket.receive":
+                    await self._obey(hub, socket, message)
+                else:
+                    code = _code_of(message)
+                del message  # it may be long until the next one
+        except OSError:
+            code = GONE
+        except Exception as error:
+            await self._give_up(hub, socket, error)
+        finally:
+            hub.detach(socket, code)
+
+    async def _admitted(self, hub: Hub, scope: dict[str, Any], send: Send) -> Socket | None:
+        """The socket of somebody who may come in; who may not is told why."""
         offered = wire.SUBPROTOCOL in scope.get("subprotocols", [])
         # Refusals too are accepted first: browsers hide the code of a refused handshake.
         await send(
@@ -59,27 +86,17 @@ class NotificationConsumer(AsyncConsumer):
                 "subprotocol": wire.SUBPROTOCOL if offered else None,
             }
         )
-        hub = the_hub()
         try:
-            socket = await self._admitted(hub, scope, send)
+            socket = await self._authenticated(hub, scope, send)
         except Refused as refused:
             hub.stats[f"closed_{int(refused.code)}"] += 1
             log("refuse", code=int(refused.code), reason=refused.code.name.lower())
             await send({"type": "websocket.close", "code": int(refused.code)})
-            return
+            return None
         socket.version = wire.SUBPROTOCOL if offered else ""
-        code = None
-        try:
-            code = await self._serve(hub, socket, receive)
-        except Refused as refused:
-            hub.close(socket, refused.code)
-            with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(1):
-                    await socket.drained()
-        finally:
-            hub.detach(socket, code)
+        return socket
 
-    async def _admitted(self, hub: Hub, scope: dict[str, Any], send: Send) -> Socket:
+    async def _authenticated(self, hub: Hub, scope: dict[str, Any], send: Send) -> Socket:
         """The socket of somebody who may come in; raises `Refused`."""
         key = session_key(scope)
         if not same_origin(scope):
@@ -99,37 +116,18 @@ class NotificationConsumer(AsyncConsumer):
             raise Refused(refusal)
         return socket
 
-    async def _serve(self, hub: Hub, socket: Socket, receive: Receive) -> int | None:
-        """Until the client goes; its close code."""
-        try:
-            hello = await self._hello(receive)
-            if isinstance(hello, int):
-                return hello
-            if hello.lang in conf.languages:
-                socket.language = hello.lang
-            await hub.attach(socket)  # before reading: what comes in between is seen
-            await hub.look_again(socket)
-            if socket.closed is None:
-                await hub.greet(socket, hello.cursor)
-            while (message := await receive())["type"] == "websocket.receive":
-                if socket.closed is None:
-                    if not socket.heard():
-                        raise Refused(Close.OVER_CAPACITY)
-                    await self._obey(hub, socket, wire.decode(message.get("text")))
-            return _code_of(message)
-        except BadRequest as error:
-            log("bad_frame", person=socket.person_id, error=error.code)
-            raise Refused(Close.BAD_FRAME) from error
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("socket: %s", str(error).strip())
-            raise Refused(Close.SERVER_ERROR) from error
-        except (Refused, asyncio.CancelledError):
-            raise
-        except OSError:
-            return GONE
-        except Exception as error:
-            logger.exception("a socket failed")
-            raise Refused(Close.SERVER_ERROR) from error
+    async def _welcomed(self, hub: Hub, socket: Socket, receive: Receive) -> int | None:
+        """Hear the `hello` and answer it; the close code if the client went away instead."""
+        hello = await self._hello(receive)
+        if isinstance(hello, int):
+            return hello
+        if hello.lang in conf.languages:
+            socket.language = intern(hello.lang)  # one text for all, not one of each frame's
+        await hub.attach(socket)  # before reading: what comes in between is seen
+        await hub.look_again(socket)
+        if socket.closed is None:
+            await hub.greet(socket, hello.cursor)
+        return None
 
     async def _hello(self, receive: Receive) -> wire.Hello | int:
         """The first frame, or the close code if the client went away."""
@@ -145,7 +143,12 @@ class NotificationConsumer(AsyncConsumer):
             raise Refused(Close.BAD_FRAME)
         return frame
 
-    async def _obey(self, hub: Hub, socket: Socket, frame: wire.ClientFrame) -> None:
+    async def _obey(self, hub: Hub, socket: Socket, message: dict[str, Any]) -> None:
+        if socket.closed is not None:
+            return
+        if not socket.heard():
+            raise Refused(Close.OVER_CAPACITY)
+        frame = wire.decode(message.get("text"))
         await socket.drained()
         match frame:
             case wire.Ack(cursor):
@@ -158,6 +161,13 @@ class NotificationConsumer(AsyncConsumer):
                 socket.write(await self._do(hub, socket, frame))
             case wire.Hello():
                 raise Refused(Close.BAD_FRAME)
+
+    async def _give_up(self, hub: Hub, socket: Socket, error: Exception) -> None:
+        """Close it with what says why, and see that it is sent."""
+        hub.close(socket, _close_for(error, socket))
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                await socket.drained()
 
     async def _do(self, hub: Hub, socket: Socket, frame: wire.Do) -> str:
         """Do what the reader asks, and answer `done`."""
@@ -173,19 +183,32 @@ class NotificationConsumer(AsyncConsumer):
         return wire.done(frame.id, counts)
 
 
+def _close_for(error: Exception, socket: Socket) -> Close:
+    """The code for what went wrong, which is logged."""
+    match error:
+        case Refused():
+            return error.code
+        case BadRequest():
+            log("bad_frame", person=socket.person_id, error=error.code)
+            return Close.BAD_FRAME
+        case DatabaseError() | InterfaceError():
+            logger.warning("socket: %s", str(error).strip())
+        case _:
+            logger.error("a socket failed", exc_info=error)
+    return Close.SERVER_ERROR
+
+
 def _code_of(disconnect: dict[str, Any]) -> int:
     """What a client closed with; servers say nothing, or 1005, when it gave no code."""
     code = disconnect.get("code")
     return code if isinstance(code, int) else GONE
 
 
-class NowhereConsumer(AsyncConsumer):
+async def nowhere(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Any other address: closed, where Channels would raise for every scanner that comes by."""
-
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": int(Close.BAD_FRAME)})
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": int(Close.BAD_FRAME)})
 
 
 def the_hub() -> Hub:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from django.urls import path, re_path
 
-from .consumers import NotificationConsumer, NowhereConsumer, the_hub
+from .consumers import NotificationConsumer, nowhere, the_hub
 from .stream.garbage import collect_rarely
 
+ADDRESS = "ws/notifications/"
+consumer = NotificationConsumer()
+
 websocket_urlpatterns = [
-    path("ws/notifications/", NotificationConsumer.as_asgi()),
-    re_path(r"", NowhereConsumer.as_asgi()),
+    path(ADDRESS, consumer),  # type: ignore[arg-type]
+    re_path(r"", nowhere),  # type: ignore[arg-type]
 ]
+
+
+def websocket(scope: dict[str, Any], receive: Any, send: Any) -> Awaitable[None]:
+    """The WebSockets of a site that has none but ours: `URLRouter(websocket_urlpatterns)` without
+    what a router keeps of each socket for as long as it is open."""
+    here = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") == ADDRESS
+    return (consumer if here else nowhere)(scope, receive, send)
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:

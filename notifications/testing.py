@@ -319,7 +319,7 @@ class LiveClient:
         }
         self._to_server.put_nowait({"type": "websocket.connect"})
         task = asyncio.run_coroutine_threadsafe(
-            NotificationConsumer.as_asgi()(scope, self._to_server.get, self._take),
+            NotificationConsumer()(scope, self._to_server.get, self._take),
             self._server.loop,
         )
         try:

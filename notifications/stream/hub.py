@@ -102,16 +102,87 @@ DUE_WINDOW = timedelta(seconds=30)
 class _Local:
     """A stream with sockets in this process."""
 
-    __slots__ = ("joined", "pushed", "sockets")
+    __slots__ = ("joined", "pushed")
 
     def __init__(self) -> None:
-        self.sockets: dict[str, set[Socket]] = defaultdict(set)
         self.pushed: int | None = None
         """The number up to which it was pushed; None until its first socket is live."""
         self.joined = False
 
-    def all(self) -> list[Socket]:
-        return [socket for sockets in self.sockets.values() for socket in sockets]
+    def add(self, socket: Socket) -> None:
+        raise NotImplementedError
+
+    def discard(self, socket: Socket) -> None:
+        raise NotImplementedError
+
+    def all(self) -> Sequence[Socket]:
+        raise NotImplementedError
+
+    def languages(self) -> set[str]:
+        """Those in which somebody reads it; none when nobody is left."""
+        raise NotImplementedError
+
+    def reading(self, language: str) -> Sequence[Socket]:
+        """Its sockets of this language."""
+        raise NotImplementedError
+
+
+class _Shared(_Local):
+    """An audience's: thousands of sockets, kept by language.
+
+    They are told in the order in which they came, which is about the order in which they lie in
+    memory.
+    """
+
+    __slots__ = ("_sockets",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sockets: dict[str, dict[Socket, None]] = defaultdict(dict)
+
+    def add(self, socket: Socket) -> None:
+        self._sockets[socket.language][socket] = None
+
+    def discard(self, socket: Socket) -> None:
+        sockets = self._sockets[socket.language]
+        sockets.pop(socket, None)
+        if not sockets:
+            del self._sockets[socket.language]
+
+    def all(self) -> Sequence[Socket]:
+        return [socket for sockets in self._sockets.values() for socket in sockets]
+
+    def languages(self) -> set[str]:
+        return set(self._sockets)
+
+    def reading(self, language: str) -> Sequence[Socket]:
+        return list(self._sockets.get(language, ()))
+
+
+class _Own(_Local):
+    """One person's: there is one for nearly every socket, and a set would be most of its size."""
+
+    __slots__ = ("_sockets",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sockets: tuple[Socket, ...] = ()
+
+    def add(self, socket: Socket) -> None:
+        if socket not in self._sockets:
+            self._sockets += (socket,)
+
+    def discard(self, socket: Socket) -> None:
+        self._sockets = tuple(other for other in self._sockets if other is not socket)
+
+    def all(self) -> Sequence[Socket]:
+        return self._sockets
+
+    def languages(self) -> set[str]:
+        return {socket.language for socket in self._sockets}
+
+    def reading(self, language: str) -> Sequence[Socket]:
+        return [socket for socket in self._sockets if socket.language == language]
 
 
 class Hub:
@@ -137,8 +208,9 @@ class Hub:
         self.loop = loop
         self.above = above
         self.draining = False
-        self.sockets: set[Socket] = set()
-        self.people: dict[Any, set[Socket]] = defaultdict(set)
+        self.sockets: dict[Socket, None] = {}
+        """As they came. A dict, which is half as large as a set of so many."""
+        self.people: dict[Any, tuple[Socket, ...]] = {}
         self.streams: dict[str, _Local] = {}
         self.epoch: int | None = None
         self.healthy = False
@@ -300,10 +372,11 @@ class Hub:
             return Close.DRAINING
         if len(self.sockets) >= conf.sockets_per_process:
             return Close.OVER_CAPACITY
-        if len(self.people.get(socket.person_id, ())) >= conf.sockets_per_person:
+        theirs = self.people.get(socket.person_id, ())
+        if len(theirs) >= conf.sockets_per_person:
             return Close.TOO_MANY_TABS
-        self.sockets.add(socket)
-        self.people[socket.person_id].add(socket)
+        self.sockets[socket] = None
+        self.people[socket.person_id] = (*theirs, socket)
         self.presence.moved.add(socket.person_id)
         return None
 
@@ -314,8 +387,8 @@ class Hub:
         for name in socket.subscription.streams:
             local = self.streams.get(name)
             if local is None:
-                local = self.streams[name] = _Local()
-            local.sockets[socket.language].add(socket)
+                local = self.streams[name] = _Own() if is_own(name) else _Shared()
+            local.add(socket)
             if not local.joined:
                 missing.append(name)
         await self._join_or_leave(missing)
@@ -323,14 +396,12 @@ class Hub:
     def detach(self, socket: Socket, code: int | None = None) -> None:
         """Forget a socket. Never waits and never fails. `code`: what the client closed it with."""
         if socket in self.sockets:
-            self.sockets.discard(socket)
+            del self.sockets[socket]
             self._tell_end(socket, code)
         socket.live = False
-        mine = self.people.get(socket.person_id)
-        if mine is not None:
-            mine.discard(socket)
-            if not mine:
-                del self.people[socket.person_id]
+        theirs = self.people.pop(socket.person_id, ())
+        if left := tuple(other for other in theirs if other is not socket):
+            self.people[socket.person_id] = left
         self.presence.moved.add(socket.person_id)
         self._unsubscribe(socket)
 
@@ -358,8 +429,8 @@ class Hub:
             local = self.streams.get(name)
             if local is None:
                 continue
-            local.sockets[socket.language].discard(socket)
-            if not any(local.sockets.values()):
+            local.discard(socket)
+            if not local.languages():
                 del self.streams[name]
                 left.append(name)
         if left:
@@ -553,7 +624,7 @@ class Hub:
             self._rung.set()
             raise
 
-    def _positions(self, dirty: set[str]) -> dict[str, tuple[int, list[str]]]:
+    def _positions(self, dirty: set[str]) -> dict[str, tuple[int, set[str]]]:
         """What to read from where, and in which languages: the dirty streams, after all shared
         ones, since an entry of a person's own stream may speak of something in those."""
         shared = [name for name in self.streams if not is_own(name)]
@@ -562,12 +633,11 @@ class Hub:
         for name in [*sorted(shared), *own]:
             local = self.streams.get(name)
             if local is not None and local.pushed is not None:
-                languages = [language for language, sockets in local.sockets.items() if sockets]
-                positions[name] = (local.pushed, languages)
+                positions[name] = (local.pushed, local.languages())
         return positions
 
     def _read(
-        self, dirty: set[str], positions: dict[str, tuple[int, list[str]]]
+        self, dirty: set[str], positions: dict[str, tuple[int, set[str]]]
     ) -> tuple[int, list[tuple[Run, dict[str, str]]]]:
         """Number and read, in a thread: each run with its text in each language."""
         self._number(dirty)
@@ -619,7 +689,7 @@ class Hub:
                 continue
             local.pushed = run.seq
             for language, text in by_language.items():
-                frame, sockets = Frame(text), list(local.sockets.get(language, ()))
+                frame, sockets = Frame(text), local.reading(language)
                 stream, prev, seq = run.stream, run.prev, run.seq
                 for start in range(0, len(sockets), SLICE):
                     for socket in sockets[start : start + SLICE]:
@@ -630,9 +700,9 @@ class Hub:
             if run.facts:
                 stored = run.facts[0].created
                 self.commit_to_send.took((timezone.now() - stored).total_seconds())
-            for language in local.sockets.keys() - by_language.keys():
+            for language in local.languages() - by_language.keys():
                 # One that came with another language while this was read.
-                for socket in local.sockets[language]:
+                for socket in local.reading(language):
                     if socket.live and socket.sent[run.stream] < run.seq and not socket.behind:
                         self._fall_behind(socket)
             for fact in run.facts:
@@ -767,8 +837,7 @@ class Hub:
         for name in streams:
             local = self.streams.get(name)
             if local is not None:
-                for sockets in local.sockets.values():
-                    self._to_count.update(socket.person_id for socket in sockets)
+                self._to_count.update(socket.person_id for socket in local.all())
         if self._to_count:
             self._count_now.set()
 
@@ -778,7 +847,7 @@ class Hub:
         self._count_now.clear()
         people, self._to_count = self._to_count, set()
         subscriptions = [
-            next(iter(self.people[person_id])).subscription
+            self.people[person_id][0].subscription
             for person_id in people
             if person_id in self.people
         ]
@@ -788,7 +857,7 @@ class Hub:
                 for person_id, found in counts.items():
                     people.discard(person_id)
                     text = wire.counts_frame(found)
-                    for socket in list(self.people.get(person_id, ())):
+                    for socket in self.people.get(person_id, ()):
                         self._tell_counts(socket, text)
         except BaseException:
             self._to_count |= people

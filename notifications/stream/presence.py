@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -31,9 +31,9 @@ LOOKED_AT = 200
 FORGOTTEN = timedelta(hours=1)
 """A process that died leaves its row for so long."""
 
-Line = tuple[int, int, float, float, str]
-"""Sockets, tabs, since and heard (on the monotonic clock), version."""
-UNSURE: dict[str, Line] = {"": (0, 0, 0.0, 0.0, "")}
+Line = tuple[str, int, int, float, float, str]
+"""Transport, sockets, tabs, since and heard (on the monotonic clock), version."""
+UNSURE: tuple[Line, ...] = (("", 0, 0, 0.0, 0.0, ""),)
 """Of whom we do not know what is written."""
 
 
@@ -44,7 +44,8 @@ class Report:
     people: int
     sockets: int
     looked: list[Any]
-    lines: dict[Any, dict[str, Line]]
+    lines: dict[Any, tuple[Line, ...]]
+    """All lines of those of whom any has changed."""
     gone: list[Any]
     minute: datetime
     sample: dict[str, Any]
@@ -60,29 +61,29 @@ class Presence:
     def __init__(self) -> None:
         self.moved: set[Any] = set()
         """People who came, went, or changed how they are connected."""
-        self._written: dict[Any, dict[str, Line]] = {}
+        self._written: dict[Any, tuple[Line, ...]] = {}
         self._turn = 0
         self._minute: datetime | None = None
         self._before: Counter[str] = Counter()
         self._last: Counter[str] = Counter()
         self._backlog = 0
 
-    def report(self, people: Mapping[Any, set[Socket]], sockets: int, figures: Figures) -> Report:
+    def report(
+        self, people: Mapping[Any, Collection[Socket]], sockets: int, figures: Figures
+    ) -> Report:
         """What has to be written now."""
         moved = list(islice(self.moved, MOVED))
-        self.moved.difference_update(moved)
+        self.moved = self.moved.difference(moved)  # anew: a set in place never becomes smaller
         looked = [*dict.fromkeys([*moved, *self._next(people)])]
-        lines: dict[Any, dict[str, Line]] = {}
+        lines: dict[Any, tuple[Line, ...]] = {}
         gone = []
         for person in looked:
             now = _lines(people.get(person, ()))
-            before = self._written.get(person, {})
-            if before.keys() - now.keys():
+            before = self._written.get(person, ())
+            if {line[0] for line in before} - {line[0] for line in now}:
                 gone.append(person)  # all their rows, and those that stay are written again
-                before = {}
-            changed = {name: line for name, line in now.items() if before.get(name) != line}
-            if changed:
-                lines[person] = changed
+            if now and now != before:
+                lines[person] = now
         minute = timezone.now().replace(second=0, microsecond=0)
         return Report(
             people=len(people),
@@ -98,8 +99,7 @@ class Presence:
         """It is in the database."""
         for person in report.gone:
             self._written.pop(person, None)
-        for person, lines in report.lines.items():
-            self._written.setdefault(person, {}).update(lines)
+        self._written.update(report.lines)
 
     def failed(self, report: Report) -> None:
         """It is not, or who knows: the next round deletes the rows of these people first."""
@@ -158,13 +158,14 @@ class Figures:
         )
 
 
-def _lines(sockets: Iterable[Socket]) -> dict[str, Line]:
+def _lines(sockets: Iterable[Socket]) -> tuple[Line, ...]:
     """One person's sockets by transport."""
     lines: dict[str, Line] = {}
     for socket in sockets:
         line = lines.get(socket.transport)
         if line is None:
             lines[socket.transport] = (
+                socket.transport,
                 1,
                 socket.tabs,
                 socket.since,
@@ -172,15 +173,16 @@ def _lines(sockets: Iterable[Socket]) -> dict[str, Line]:
                 socket.version,
             )
         else:
-            count, tabs, since, heard, version = line
-            lines[socket.transport] = (
+            transport, count, tabs, since, heard, version = line
+            lines[transport] = (
+                transport,
                 count + 1,
                 tabs + socket.tabs,
                 min(since, socket.since),
                 max(heard, socket.heard_at),
                 version or socket.version,
             )
-    return lines
+    return tuple(lines.values())
 
 
 def write(id: uuid.UUID, report: Report) -> None:
@@ -225,7 +227,7 @@ def _connections(id: uuid.UUID, report: Report) -> sql.Insert:
             "version": version,
         }
         for person, lines in report.lines.items()
-        for transport, (sockets, tabs, since, heard, version) in lines.items()
+        for transport, sockets, tabs, since, heard, version in lines
     ]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return sql.Insert(Connection(process_id=id), columns, ("process", "person", "transport"))

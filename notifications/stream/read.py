@@ -10,8 +10,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connections
@@ -31,16 +33,16 @@ ERASED = 500
 """Notifications deleted in one statement, when their last reader is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """The streams of one person: their own, and the shared ones with where each begins for them."""
 
     person_id: Any
     shared: Mapping[str, int] = field(default_factory=dict)
+    own: str = field(init=False)
 
-    @property
-    def own(self) -> str:
-        return user_stream(self.person_id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own", user_stream(self.person_id))
 
     @property
     def streams(self) -> list[str]:
@@ -95,10 +97,17 @@ def subscribe(people: Mapping[Any, Member]) -> dict[Any, Subscription]:
         begins = _begins(people, using)
     return {
         person_id: Subscription(
-            person_id, {name: begins[person_id, name] for name in sorted(member.shared)}
+            person_id,
+            _shared(tuple((name, begins[person_id, name]) for name in sorted(member.shared))),
         )
         for person_id, member in people.items()
     }
+
+
+@lru_cache(maxsize=1_000)
+def _shared(begins: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    """One mapping for all for whom the same streams begin alike: for most who are connected."""
+    return MappingProxyType(dict(begins))
 
 
 def _begins(people: Iterable[Any], using: str) -> dict[tuple[Any, str], int]:

@@ -73,7 +73,7 @@ class Socket:
         self.subscription = subscription
         self.language = conf.language
         self.session_key = session_key
-        self.checked = self.since = time.monotonic()
+        self.checked = self.since = self._heard = now = time.monotonic()
         self.version = SUBPROTOCOL
         self.tabs = 1
         """Windows that share it, as their leader says."""
@@ -97,10 +97,9 @@ class Socket:
         self._after_heartbeat: int | None = None
         self.missed = 0
         self._allowance: float = conf.frames_burst
-        self._heard = time.monotonic()
         self.closed: int | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self.expires = time.monotonic() + conf.lifetime * random.uniform(0.8, 1)
+        self.expires = now + conf.lifetime * random.uniform(0.8, 1)
 
     @property
     def person_id(self) -> Any:

@@ -306,7 +306,7 @@ def test_when_the_last_socket_goes_nothing_of_it_is_kept(ana, bo, in_hub):
         assert set(hub.streams) == {"everyone", f"user.{ana.pk}", f"user.{bo.pk}"}
         for socket in sockets:
             hub.detach(socket)
-        assert (hub.sockets, dict(hub.people), hub.streams) == (set(), {}, {})
+        assert (hub.sockets, hub.people, hub.streams) == ({}, {}, {})
         assert not any(hub._slots)
 
     in_hub(scenario)
