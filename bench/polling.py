@@ -16,6 +16,8 @@ from .machine import Parts, family_seconds, pin
 from .peers import __file__ as peers
 
 PERIOD = 15
+MORE = 5
+"""So many times the people also wait on one process of ours: what it does by itself is shared."""
 FOLDER = os.path.join(os.path.dirname(peers), "hq")
 WANTED = ("django-notifications-hq>=1.8.3,<2", "Django>=4.2,<5", "gunicorn>=23", "psycopg[binary]")
 # What a browser sends along with each poll (Chromium 140, fetched from a page of the site).
@@ -104,11 +106,18 @@ def measure(at: Parts, people: int, seconds: float) -> dict[str, Any]:
         theirs = _wait_and_tell(polled, polled.process.pid, at, people, seconds)
     finally:
         polled.stop()
+    return {
+        "polling": theirs,
+        "ours": _ours(at, people, seconds),
+        "ours, more": _ours(at, people * MORE, seconds),
+    }
+
+
+def _ours(at: Parts, people: int, seconds: float) -> dict[str, float]:
     with Ours(at, people) as ours:
         ours.load.open(people)
         ours.load.rest(2)
-        mine = _wait_and_tell(ours, ours.process.pid, at, people, seconds)
-    return {"polling": theirs, "ours": mine}
+        return _wait_and_tell(ours, ours.process.pid, at, people, seconds)
 
 
 def _wait_and_tell(
