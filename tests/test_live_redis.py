@@ -7,6 +7,7 @@ import time
 
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis import Redis
 
 from notifications.redis import PatientConnection
 from tests.live import deeds
@@ -123,6 +124,26 @@ def test_a_site_that_starts_without_redis_serves_pages_and_sockets(new_site, own
         ana.hello()
         site.call(deeds.send, to="ana", title="Without")
         ana.listen_for("Without")
+
+
+def test_a_group_that_could_not_be_left_is_left_when_redis_is_back(site, own_redis):
+    def groups() -> list[bytes]:
+        with Redis.from_url(own_redis.url) as layer:
+            return layer.pubsub_channels("*.user.*")
+
+    with site.client("ana") as ana:
+        ana.hello()
+        wait_until(lambda: len(groups()) == 1, "ana's group is joined")
+        with own_redis.down():
+            wait_until(lambda: "unhealthy" in site.server.log(), "it is known that Redis is down")
+            ana.close()
+            metrics = site.server.visitor()
+            wait_until(
+                lambda: "notifications_sockets 0.0" in metrics.get("/metrics").text, "ana is gone"
+            )
+    with site.client("bo") as bo:
+        bo.hello()
+        wait_until(lambda: len(groups()) == 1, "bo's group alone", 60)
 
 
 def test_who_waits_for_a_bell_is_left_in_peace_until_it_rings(own_redis):

@@ -248,6 +248,8 @@ class Hub:
         self._authenticate = Together(self._authenticate_all)
         self._greet = Together(self._greet_all)
         self._memberships = Together(self._join_or_leave_for_all)
+        self._to_leave: set[str] = set()
+        """Whose groups are not left yet: with a layer that is ill, once it is well again."""
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
         self._stopped = False
@@ -433,7 +435,8 @@ class Hub:
             if not local.languages():
                 del self.streams[name]
                 left.append(name)
-        if left:
+        if left and self._channel is not None:
+            self._to_leave.update(left)
             self._spawn(self._join_or_leave(left))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -976,6 +979,7 @@ class Hub:
         elif not local.joined:
             await layer.group_add(layer_group(name), channel)
             local.joined = True
+        self._to_leave.discard(name)
 
     async def _hear(self) -> None:
         """Take bells from the layer."""
@@ -1041,7 +1045,8 @@ class Hub:
             await self._join_all(layer, self._channel)
 
     async def _join_all(self, layer: BaseChannelLayer, channel: str) -> None:
-        """Join every group, once more where that was done: layers let memberships expire."""
+        """Join every group, once more where that was done: layers let memberships expire. And leave
+        those that could not be left before."""
         try:
             async with Within(conf.bell_timeout):
                 await layer.group_add(BELLS, channel)
@@ -1051,7 +1056,7 @@ class Hub:
         self._joined_at = time.monotonic()
         for local in self.streams.values():
             local.joined = False
-        await self._join_or_leave(list(self.streams))
+        await self._join_or_leave([*self.streams, *self._to_leave])
 
     def _unhealthy(self, why: object) -> None:
         if self.healthy:
