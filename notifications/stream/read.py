@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -24,7 +25,7 @@ from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt,
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
 from .number import is_due, log_database, number
-from .sql import Insert, among, as_one_array, write
+from .sql import MANY, Insert, among, as_one_array, uncompiled, write
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -628,7 +629,8 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
         people_are=people_are,
         read=connection.ops.quote_name("read"),
     )
-    with connection.cursor() as cursor:
+    several = uncompiled(using) if len(people) >= MANY else nullcontext()
+    with several, connection.cursor() as cursor:
         cursor.execute(sql, [now] * 6 + keys)
         rows = cursor.fetchall()
     epoch = 0

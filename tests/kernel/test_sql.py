@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from notifications import inbox_of
 from notifications.models import Reader, Stream
+from notifications.stream.read import read_counts
 from notifications.stream.sql import MANY, among
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,3 +40,21 @@ def test_among_takes_keys_of_people(number):
     assert sorted(mine.values_list("person_id", flat=True)) == keys
     users = User.objects.filter(among(User, "pk", set(keys), "default"))
     assert sorted(users.values_list("pk", flat=True)) == keys
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="nothing else compiles statements")
+def test_what_is_asked_for_many_at_once_is_not_compiled():
+    people = User.objects.bulk_create(User(username=f"p{n}") for n in range(MANY))
+    subscriptions = [inbox_of(person).subscription for person in people]
+
+    def switched_off() -> list[str]:
+        with CaptureQueriesContext(connection) as queries:
+            read_counts(subscriptions)
+        return [query["sql"] for query in queries if "jit" in query["sql"]]
+
+    assert switched_off() == ["SET LOCAL jit = off"]
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW jit")
+        assert cursor.fetchone() == ("on",)
+    subscriptions = subscriptions[1:]
+    assert not switched_off()
