@@ -245,7 +245,7 @@ async def _knock(application: Callable[..., Awaitable[Any]], origin: str) -> Fin
                 "socket",
                 False,
                 f"{PATH} leads nowhere: {_line(error)}",
-                "Route websocket to notifications.routing.websocket_urlpatterns in asgi.py.",
+                "Route websocket to notifications.routing.websocket in asgi.py.",
             )
     finally:
         await _forget_the_hub()
@@ -264,7 +264,8 @@ async def _knock(application: Callable[..., Awaitable[Any]], origin: str) -> Fin
         "socket",
         False,
         f"{PATH} is answered by something else (close code {code})",
-        "Put notifications.routing.websocket_urlpatterns first, with no middleware around them.",
+        "Have nothing before notifications.routing.websocket_urlpatterns that takes this address, "
+        "and no middleware around them.",
     )
 
 

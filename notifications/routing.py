@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from asgiref.sync import markcoroutinefunction
 from django.urls import path, re_path
 
 from .consumers import NotificationConsumer, nowhere, the_hub
@@ -24,6 +25,9 @@ def websocket(scope: dict[str, Any], receive: Any, send: Any) -> Awaitable[None]
     what a router keeps of each socket for as long as it is open."""
     here = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") == ADDRESS
     return (consumer if here else nowhere)(scope, receive, send)
+
+
+markcoroutinefunction(websocket)  # no double callable of ASGI 2, for those who look
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:

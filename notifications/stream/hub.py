@@ -89,6 +89,9 @@ HISTORY_PAUSE = 0.1
 SWEEP_CHUNK = 2_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
+PATIENCE = 2.0
+"""Seconds that those who come wait for groups to be joined; a layer that takes longer is ill."""
+JOINED_AT_ONCE = 100
 SESSION_SWEEP = 2.0
 PROMPT = 1.0
 """Seconds from the look at a session to `hello` within which it needs no other look."""
@@ -249,7 +252,8 @@ class Hub:
         self._greet = Together(self._greet_all)
         self._memberships = Together(self._join_or_leave_for_all)
         self._to_leave: set[str] = set()
-        """Whose groups are not left yet: with a layer that is ill, once it is well again."""
+        """Whose groups are not left yet: with a layer that is ill, once it is well again. (One that
+        it lost in the middle of leaving, channels-redis takes for left: bells heard in vain.)"""
         self._collector = ThreadPoolExecutor(1, "notifications-collector")
         """A thread of its own: what is live does not queue behind those who catch up."""
         self._stopped = False
@@ -321,6 +325,7 @@ class Hub:
         bell.unlisten(self.ring)
         for task in self._tasks:
             task.cancel()
+        self._memberships.stop()
         for threads in (self._threads, self._collector):
             threads.shutdown(wait=False, cancel_futures=True)
         self._hubs.pop(self.loop, None)
@@ -960,7 +965,11 @@ class Hub:
         """One after the other: a layer takes one at a time, and many who wait for it cost more."""
         layer = bell.layer()
         if layer is not None and self._channel is not None:
+            began = time.monotonic()
             for index, name in enumerate(chain.from_iterable(asked)):
+                if time.monotonic() > began + PATIENCE:
+                    self._unhealthy("joining groups takes too long")
+                    break
                 try:
                     async with Within(conf.bell_timeout):
                         await self._join_or_leave_one(name, layer, self._channel)
@@ -979,7 +988,8 @@ class Hub:
         elif not local.joined:
             await layer.group_add(layer_group(name), channel)
             local.joined = True
-        self._to_leave.discard(name)
+        if self.streams.get(name) is local:  # else the last one went meanwhile
+            self._to_leave.discard(name)
 
     async def _hear(self) -> None:
         """Take bells from the layer."""
@@ -1056,7 +1066,9 @@ class Hub:
         self._joined_at = time.monotonic()
         for local in self.streams.values():
             local.joined = False
-        await self._join_or_leave([*self.streams, *self._to_leave])
+        names = [*self.streams, *self._to_leave]
+        for start in range(0, len(names), JOINED_AT_ONCE):  # who comes now need not wait for all
+            await self._join_or_leave(names[start : start + JOINED_AT_ONCE])
 
     def _unhealthy(self, why: object) -> None:
         if self.healthy:

@@ -31,6 +31,11 @@ class Together(Generic[Asked, Answer]):
             self._task = asyncio.create_task(self._answer())
         return await future
 
+    def stop(self) -> None:
+        """Give up what is under way; whoever waits for it is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def _answer(self) -> None:
         try:
             while self._waiting:

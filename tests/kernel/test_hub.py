@@ -248,6 +248,59 @@ def test_a_layer_that_is_well_but_takes_nobody_into_its_groups_is_not_healthy(
     in_hub(scenario)
 
 
+def test_a_layer_that_takes_too_long_to_join_holds_nobody_up(ana, in_hub, monkeypatch):
+    monkeypatch.setattr(hubs, "PATIENCE", 0.02)
+    joined = []
+
+    class Slow(Echo):
+        async def group_add(self, group, channel):
+            await asyncio.sleep(0.05)
+            joined.append(group)
+
+    async def scenario(hub):
+        await asyncio.sleep(0)  # its loops find that there is no layer, and wait
+        monkeypatch.setattr(bell, "layer", lambda: Slow(hub))
+        hub._channel, hub.healthy = "here", True
+        socket, _line = await connected(hub, ana)
+        assert len(socket.subscription.streams) > len(joined) == 1
+        assert not hub.healthy
+
+    in_hub(scenario)
+
+
+def test_who_goes_while_their_group_is_joined_leaves_it_when_the_layer_is_well_again(
+    ana, in_hub, monkeypatch
+):
+    monkeypatch.setattr(hubs, "SELF_TEST", 0.01)
+    left = []
+
+    class Ill(Echo):
+        async def group_add(self, group, channel):
+            if hub_of_ana.sockets:
+                for socket in list(hub_of_ana.sockets):
+                    hub_of_ana.detach(socket)
+                hub_of_ana._unhealthy("it is ill")
+
+        async def group_discard(self, group, channel):
+            left.append(group)
+
+    async def scenario(hub):
+        nonlocal hub_of_ana
+        hub_of_ana = hub
+        await asyncio.sleep(0)  # as above
+        monkeypatch.setattr(bell, "layer", lambda: Ill(hub))
+        hub._channel, hub.healthy = "here", True
+        socket, _line = await connected(hub, ana)
+        await asyncio.sleep(0.05)
+        assert not left
+        await hub._test_layer()
+        assert hub.healthy
+        assert sorted(left) == sorted(map(layer_group, socket.subscription.streams))
+
+    hub_of_ana = None
+    in_hub(scenario)
+
+
 def test_while_those_who_ring_may_still_rest_the_sweep_is_short(ana, in_hub, settings, monkeypatch):
     """The layer is back, and a caller's process does not try it yet."""
     settings.NOTIFICATIONS = {"SWEEP": 600.0, "SWEEP_UNHEALTHY": 0.05}
