@@ -55,10 +55,6 @@ def most(at: Parts, seconds: float) -> dict[str, Any]:
         ours.site.call(people.tell_fast, **ask, seconds=1)
         ours.load.rest(2)
         bare = ours.site.call(people.insert_fast, **ask, seconds=seconds) / seconds
-        both = [ours.site.worker, ours.site.new_worker()]
-        for publisher in both:
-            publisher.begin(people.insert_fast, **ask, seconds=seconds / 2)
-        bare_by_two = sum(publisher.finish() for publisher in both) / (seconds / 2)
         ours.load.reset()
         database = family_seconds(at.postgres.process.pid)
         count = ours.site.call(people.tell_fast, **ask, seconds=seconds)
@@ -69,7 +65,6 @@ def most(at: Parts, seconds: float) -> dict[str, Any]:
         "came": seen["marks"],
         "per_second": count / max(seconds, seen["seconds"]),
         "bare_per_second": bare,
-        "bare_by_two": bare_by_two,
         "database_cpu": database * 1e6 / count,
     }
 

@@ -276,8 +276,7 @@ def _durable(results: dict[str, list[Figures]]) -> str:
         parts.append(
             f"One publisher sends and has delivered {number(middle(most, 'per_second'))} a second; "
             f"it stores {number(middle(most, 'bare_per_second'))} a second of the bare rows (a "
-            "notification and its receipt, through the ORM, a transaction each), and two at once, "
-            f"which leave nothing of two cores, {number(middle(most, 'bare_by_two'))}."
+            "notification and its receipt, through the ORM, a transaction each)."
         )
     if cost:
         parts.append(
