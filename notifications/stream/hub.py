@@ -89,7 +89,7 @@ HISTORY_PAUSE = 0.1
 SWEEP_CHUNK = 2_000
 RECOUNT_PAUSE = 1.0
 SELF_TEST = 1.0
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds that those who come wait for groups to be joined; a layer that takes longer is ill."""
 JOINED_AT_ONCE = 100
 SESSION_SWEEP = 2.0
