@@ -33,12 +33,11 @@ from .models import Process
 from .stream import bell
 from .stream.hub import Hub
 from .stream.number import log_database
-from .wire import SUBPROTOCOL, Close
+from .wire import ADDRESS, SUBPROTOCOL, Close
 
 PATIENCE = 5.0
 """Seconds for each thing that may hang."""
 SCRIPT = "notifications/min/start.js"
-PATH = "/ws/notifications/"
 
 
 @dataclass(frozen=True)
@@ -216,8 +215,8 @@ async def _knock(application: Callable[..., Awaitable[Any]], origin: str) -> Fin
         headers.append((name.encode(), value.encode()))
     scope = {
         "type": "websocket",
-        "path": PATH,
-        "raw_path": PATH.encode(),
+        "path": ADDRESS,
+        "raw_path": ADDRESS.encode(),
         "query_string": b"",
         "root_path": "",
         "scheme": "ws",
@@ -244,14 +243,14 @@ async def _knock(application: Callable[..., Awaitable[Any]], origin: str) -> Fin
             return Finding(
                 "socket",
                 False,
-                f"{PATH} leads nowhere: {_line(error)}",
+                f"{ADDRESS} leads nowhere: {_line(error)}",
                 "Route websocket to notifications.routing.websocket in asgi.py.",
             )
     finally:
         await _forget_the_hub()
     code = next((one.get("code") for one in said if one["type"] == "websocket.close"), None)
     if code == Close.LOGIN_REQUIRED:
-        return Finding("socket", True, f"{PATH} answers a page of {origin}")
+        return Finding("socket", True, f"{ADDRESS} answers a page of {origin}")
     if code == Close.FORBIDDEN_ORIGIN:
         return Finding(
             "socket",
@@ -263,7 +262,7 @@ async def _knock(application: Callable[..., Awaitable[Any]], origin: str) -> Fin
     return Finding(
         "socket",
         False,
-        f"{PATH} is answered by something else (close code {code})",
+        f"{ADDRESS} is answered by something else (close code {code})",
         "Have nothing before notifications.routing.websocket_urlpatterns that takes this address, "
         "and no middleware around them.",
     )

@@ -10,12 +10,12 @@ from django.urls import path, re_path
 
 from .consumers import NotificationConsumer, nowhere, the_hub
 from .stream.garbage import collect_rarely
+from .wire import ADDRESS
 
-ADDRESS = "ws/notifications/"
 consumer = NotificationConsumer()
 
 websocket_urlpatterns = [
-    path(ADDRESS, consumer),  # type: ignore[arg-type]
+    path(ADDRESS.lstrip("/"), consumer),  # type: ignore[arg-type]
     re_path(r"", nowhere),  # type: ignore[arg-type]
 ]
 
@@ -23,7 +23,7 @@ websocket_urlpatterns = [
 def websocket(scope: dict[str, Any], receive: Any, send: Any) -> Awaitable[None]:
     """The WebSockets of a site that has none but ours: `URLRouter(websocket_urlpatterns)` without
     what a router keeps of each socket for as long as it is open."""
-    here = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") == ADDRESS
+    here = scope["path"].removeprefix(scope.get("root_path", "")) == ADDRESS
     return (consumer if here else nowhere)(scope, receive, send)
 
 

@@ -37,7 +37,7 @@ from .stream import number as numbering
 from .stream.hub import Hub
 from .stream.number import log_database, number
 from .stream.read import read_heads
-from .wire import SUBPROTOCOL, Counts
+from .wire import ADDRESS, SUBPROTOCOL, Counts
 
 Kind = type[Notice] | str | None
 Frame = dict[str, Any]
@@ -308,7 +308,7 @@ class LiveClient:
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
         scope = {
             "type": "websocket",
-            "path": "/ws/notifications/",
+            "path": ADDRESS,
             "scheme": "ws",
             "subprotocols": [SUBPROTOCOL],
             "headers": [

@@ -16,6 +16,8 @@ from .conf import conf
 from .errors import BadCursor, BadFrame
 
 SUBPROTOCOL = "notifications.v1"
+ADDRESS = "/ws/notifications/"
+"""Where it is spoken, on every site."""
 
 OWN = "user"
 """The key of a person's own stream in a cursor and in an `items` frame."""

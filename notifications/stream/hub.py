@@ -325,7 +325,8 @@ class Hub:
         bell.unlisten(self.ring)
         for task in self._tasks:
             task.cancel()
-        self._memberships.stop()
+        for together in (self._authenticate, self._greet, self._memberships):
+            together.stop()
         for threads in (self._threads, self._collector):
             threads.shutdown(wait=False, cancel_futures=True)
         self._hubs.pop(self.loop, None)
@@ -1077,7 +1078,8 @@ class Hub:
                 local.joined = False
             self._sweep_now.set()
             self.stats["layer_failures"] += 1
-            logger.warning("the channel layer is unhealthy: %s; sweeping every second", why)
+            said = str(why) or type(why).__name__  # a TimeoutError says nothing
+            logger.warning("the channel layer is unhealthy: %s; sweeping every second", said)
 
     # --- Heartbeats and presence ---
 

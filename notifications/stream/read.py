@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -25,7 +25,7 @@ from ..models import Entry, Notification, Op, Pending, Posting, Reader, Receipt,
 from ..wire import OWN, Counts, Cursor, encode, epoch_of, items_frame, welcome
 from .names import is_own, user_stream
 from .number import is_due, log_database, number
-from .sql import MANY, Insert, among, as_one_array, uncompiled, write
+from .sql import Insert, among, as_one_array, uncompiled, write
 
 Render = Callable[[Iterable[Notification], str], dict[int, dict[str, Any]]]
 """Notifications as clients get them, in a language, by id."""
@@ -617,8 +617,9 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
     people = dict.fromkeys(subscription.person_id for subscription in subscriptions)
     keys: list[Any] = [person.get_db_prep_value(key, connection) for key in people]
     people_are = f"IN ({', '.join(['%s'] * len(keys))})"
+    plan: AbstractContextManager[None] = nullcontext()
     if as_one_array(keys, connection):
-        people_are, keys = "= ANY(%s)", [keys]
+        people_are, keys, plan = "= ANY(%s)", [keys], uncompiled(using)
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     sql = _COUNTS.format(
         **{
@@ -629,8 +630,7 @@ def _standings(subscriptions: Sequence[Subscription]) -> tuple[int, list[Standin
         people_are=people_are,
         read=connection.ops.quote_name("read"),
     )
-    several = uncompiled(using) if len(people) >= MANY else nullcontext()
-    with several, connection.cursor() as cursor:
+    with plan, connection.cursor() as cursor:
         cursor.execute(sql, [now] * 6 + keys)
         rows = cursor.fetchall()
     epoch = 0

@@ -43,14 +43,10 @@ def uncompiled(using: str) -> Iterator[None]:
     """PostgreSQL does not compile what is executed here.
 
     It does (`jit`, on as it is shipped) where it expects a high cost, which subqueries for
-    hundreds of people add up to: half a second for a statement that takes 20 ms.
+    hundreds of people add up to: a second for a statement that takes some milliseconds.
     """
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        yield
-        return
     with transaction.atomic(using=using, savepoint=False):
-        with connection.cursor() as cursor:
+        with connections[using].cursor() as cursor:
             cursor.execute("SET LOCAL jit = off")
         yield
 

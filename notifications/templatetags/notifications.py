@@ -24,7 +24,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from ..inbox import Inbox, Page, inbox_of
-from ..wire import Counts
+from ..wire import ADDRESS, Counts
 
 register = template.Library()
 
@@ -102,7 +102,7 @@ class CompactJSON(DjangoJSONEncoder):
 def _head(request: HttpRequest, context: Context, lazy: bool, options: Any) -> dict[str, Any]:
     modules = {name: static(f"notifications/min/{name}.js") for name in MODULES}
     config: dict[str, Any] = {
-        "ws": "/ws/notifications/",
+        "ws": ADDRESS,
         "list": reverse("notifications:list"),
         "do": reverse("notifications:do"),
         "events": reverse("notifications:events"),

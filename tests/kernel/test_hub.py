@@ -248,6 +248,33 @@ def test_a_layer_that_is_well_but_takes_nobody_into_its_groups_is_not_healthy(
     in_hub(scenario)
 
 
+def test_a_bell_that_is_here_but_not_yet_heard_is_no_sign_of_an_ill_layer(in_hub, monkeypatch):
+    monkeypatch.setattr(hubs, "SELF_TEST", 0.01)
+
+    class Late(Echo):
+        async def send(self, channel, message):
+            loop = asyncio.get_running_loop()
+
+            def pass_on(hops):
+                """As it goes from task to task, a turn of the loop each."""
+                if hops:
+                    loop.call_soon(pass_on, hops - 1)
+                else:
+                    self.hub._take(message)
+
+            loop.call_later(hubs.SELF_TEST, pass_on, hubs.TURNS - 3)
+
+    async def scenario(hub):
+        await asyncio.sleep(0)  # its loops find that there is no layer, and wait
+        monkeypatch.setattr(bell, "layer", lambda: Late(hub))
+        hub._channel, hub.healthy, hub._joined_at = "here", True, time.monotonic()
+        await hub._test_layer()
+        assert hub.healthy
+        assert not hub.stats["layer_failures"]
+
+    in_hub(scenario)
+
+
 def test_a_layer_that_takes_too_long_to_join_holds_nobody_up(ana, in_hub, monkeypatch):
     monkeypatch.setattr(hubs, "PATIENCE", 0.02)
     joined = []
@@ -258,7 +285,7 @@ def test_a_layer_that_takes_too_long_to_join_holds_nobody_up(ana, in_hub, monkey
             joined.append(group)
 
     async def scenario(hub):
-        await asyncio.sleep(0)  # its loops find that there is no layer, and wait
+        await asyncio.sleep(0)  # as above
         monkeypatch.setattr(bell, "layer", lambda: Slow(hub))
         hub._channel, hub.healthy = "here", True
         socket, _line = await connected(hub, ana)
@@ -276,17 +303,15 @@ def test_who_goes_while_their_group_is_joined_leaves_it_when_the_layer_is_well_a
 
     class Ill(Echo):
         async def group_add(self, group, channel):
-            if hub_of_ana.sockets:
-                for socket in list(hub_of_ana.sockets):
-                    hub_of_ana.detach(socket)
-                hub_of_ana._unhealthy("it is ill")
+            if self.hub.sockets:
+                for socket in list(self.hub.sockets):
+                    self.hub.detach(socket)
+                self.hub._unhealthy("it is ill")
 
         async def group_discard(self, group, channel):
             left.append(group)
 
     async def scenario(hub):
-        nonlocal hub_of_ana
-        hub_of_ana = hub
         await asyncio.sleep(0)  # as above
         monkeypatch.setattr(bell, "layer", lambda: Ill(hub))
         hub._channel, hub.healthy = "here", True
@@ -297,7 +322,63 @@ def test_who_goes_while_their_group_is_joined_leaves_it_when_the_layer_is_well_a
         assert hub.healthy
         assert sorted(left) == sorted(map(layer_group, socket.subscription.streams))
 
-    hub_of_ana = None
+    in_hub(scenario)
+
+
+def test_who_comes_while_all_groups_are_joined_anew_need_not_wait_for_all(in_hub, monkeypatch):
+    joined = []
+
+    class Busy(Echo):
+        async def group_add(self, group, channel):
+            joined.append(group)
+            if len(joined) == 20:
+                self.newcomer = asyncio.create_task(self.hub._join_or_leave(["user.new"]))
+            await asyncio.sleep(0)
+
+    async def scenario(hub):
+        await asyncio.sleep(0)  # as above
+        layer = Busy(hub)
+        monkeypatch.setattr(bell, "layer", lambda: layer)
+        hub._channel, hub.healthy = "here", True
+        many = [f"user.{number}" for number in range(3 * hubs.JOINED_AT_ONCE)]
+        hub.streams = {name: hubs._Own() for name in [*many, "user.new"]}
+        await hub._join_all(layer, "here")
+        assert set(joined) == {BELLS, *map(layer_group, hub.streams)}
+        assert joined.index("notifications.user.new") < 1.5 * hubs.JOINED_AT_ONCE
+        assert len(joined) == len(set(joined))
+
+    in_hub(scenario)
+
+
+def test_a_hub_that_stops_leaves_nobody_who_waits_for_a_group(ana, in_hub, settings, monkeypatch):
+    settings.NOTIFICATIONS = {"BELL_TIMEOUT": 60.0}
+    asked = asyncio.Event()
+
+    class Hanging(Echo):
+        async def group_add(self, group, channel):
+            asked.set()
+            await asyncio.sleep(60)
+
+    async def scenario(hub):
+        await asyncio.sleep(0)  # as above
+        monkeypatch.setattr(bell, "layer", lambda: Hanging(hub))
+        hub._channel, hub.healthy = "here", True
+        coming = asyncio.create_task(connected(hub, ana))
+        await asyncio.wait_for(asked.wait(), 30)
+        await hub.aclose()
+        await asyncio.wait([coming], timeout=10)
+        assert coming.cancelled()
+        monkeypatch.setattr(hub, "aclose", lambda: asyncio.sleep(0))  # it is closed
+
+    in_hub(scenario)
+
+
+def test_an_error_without_words_is_told_by_its_name(in_hub, caplog):
+    async def scenario(hub):
+        hub.healthy = True
+        hub._unhealthy(TimeoutError())
+        assert "is unhealthy: TimeoutError;" in caplog.text
+
     in_hub(scenario)
 
 
